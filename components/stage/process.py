@@ -1,0 +1,76 @@
+"""A stage's process: its own group, which ends when its parent does. Knows nothing of the stage.
+
+The pipeline names a folder for each call in ``TOWPATH_CALL_DIR``; into it the stage writes ``pid`` (its process group),
+``progress.jsonl`` (live progress) and ``error.json``. Without the variable (plain ``dvc repro``) nothing is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+CALL_DIR_VARIABLE = "TOWPATH_CALL_DIR"
+PID_FILE = "pid"
+PROGRESS_FILE = "progress.jsonl"
+ERROR_FILE = "error.json"
+
+
+def call_file(name: str) -> Path | None:
+    """Return the path of one of this call's files, or None outside the pipeline."""
+    folder = os.environ.get(CALL_DIR_VARIABLE)
+    return Path(folder) / name if folder else None
+
+
+def own_group() -> None:
+    """Under the pipeline, lead a process group of its own; always, end when the parent ends.
+
+    Under plain ``dvc repro`` the stage stays in the terminal's group, so that Ctrl-C reaches it.
+    """
+    parent = os.getppid()
+    if path := call_file(PID_FILE):
+        if os.getpgrp() != os.getpid():
+            os.setpgid(0, 0)
+        path.write_text(str(os.getpgrp()))
+    threading.Thread(target=_die_with, args=(parent,), daemon=True, name="parent-watch").start()
+
+
+def kill_group(group: int, grace_s: float = 5.0) -> None:
+    """End a process group: SIGTERM, and SIGKILL after `grace_s` seconds; a group that is gone is fine."""
+    for signum, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 1.0)):
+        deadline = time.monotonic() + wait_s
+        try:
+            os.killpg(group, signum)
+            while time.monotonic() < deadline:
+                os.killpg(group, 0)
+                time.sleep(0.02)
+        except ProcessLookupError:
+            return
+
+
+def _die_with(parent: int) -> None:
+    _wait_for_end(parent)
+    print("the parent process ended; stopping this stage", file=sys.stderr, flush=True)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wait_for_end(pid: int) -> None:
+    """Return when process `pid`, our parent, has ended (PR_SET_PDEATHSIG would follow the creating thread instead)."""
+    if hasattr(os, "pidfd_open"):
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        with contextlib.closing(os.fdopen(descriptor)):
+            if os.getppid() == pid:
+                select.select([descriptor], [], [])
+            return
+    while os.getppid() == pid:
+        time.sleep(0.5)
