@@ -6,7 +6,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from types import FrameType
 
 from components.errors import BadInputError, StageCancelledError, StageFailedError, TowpathError, error_to_json
 from components.stage.files import write_json
@@ -23,7 +22,7 @@ def run_stage(name: str, arguments: Sequence[str], usage: str, body: Callable[..
         body: The step.
     """
     own_group()
-    signal.signal(signal.SIGTERM, _cancel)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if len(arguments) != len(usage.split()):
             raise BadInputError(f"usage: python -m components.{name} {usage} (found {len(arguments)} arguments)")
@@ -47,7 +46,3 @@ def _report(name: str, error: TowpathError) -> int:
     if path := call_file(ERROR_FILE):
         write_json(path, error_to_json(error))
     return error.exit_code
-
-
-def _cancel(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

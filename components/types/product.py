@@ -19,7 +19,7 @@ class InputSpec:
     type: ColumnType
     """float64, int64, bool or string; a numeric column with missing values is float64."""
     shape: tuple[int, ...]
-    """The shape of one row's value: () for a plain column, (height, width) or (height, width, channels) for an image."""
+    """One row's shape: () for a plain column, (height, width) or (height, width, channels) for an image."""
     nullable: bool
     """Whether a missing value (null in JSON, NaN in a tensor, `MISSING_STRING` in a string tensor) is allowed."""
     columns: tuple[str, ...]
