@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+TOWPATH := .venv/bin/towpath
+PYTEST := .venv/bin/python -m pytest
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## make .venv from the locks (every target does it)
+	@infra/setup
+
+run: setup ## data to served champion: start the servers, run breast_cancer, ask it one question
+	@$(TOWPATH) demo
+
+repro: setup ## the reproducible stages alone, by DVC
+	@.venv/bin/dvc repro
+
+up: setup ## start the local MLflow and Prefect servers
+	@$(TOWPATH) up
+
+down: setup ## stop what `make run` and `make up` started
+	@$(TOWPATH) down
+
+test: setup ## every test; what a machine lacks is skipped with its reason
+	@$(PYTEST) -n 2 --dist loadfile -ra
+
+test-quick: setup ## the tests that start no server and train no network
+	@$(PYTEST) -n 2 --dist loadfile -m "not slow"
+
+check: setup ## ruff, mypy strict, import-linter, lock freshness
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@.venv/bin/python infra/lock.py --check
+
+bench: setup ## measure the figures that the documentation states
+	@.venv/bin/python -m bench
+
+lock: setup ## renew the locks from pyproject.toml
+	@.venv/bin/python infra/lock.py
+
+doctor: ## say what is missing or off, a sentence each
+	@for p in .venv/bin/python python3.11 python3.12 python3.13 python3; do $$p -c '' 2>/dev/null && exec $$p infra/doctor.py; done; echo "no python3 on the path; install Python 3.11, 3.12 or 3.13"; exit 1
+
+clean: ## delete what can be made again, but not .venv, the ledger or the runs
+	@rm -rf out reports data/*/dataset .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.PHONY: help setup run repro up down test test-quick check bench lock doctor clean
