@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from components.errors import BadInputError, StageCancelledError, StageFailedError, TowpathError, error_to_json
 from components.stage.files import write_json
-from components.stage.process import ERROR_FILE, call_file, own_group
+from components.stage.process import ERROR_FILE, LOG_FILE, call_file, own_group
 
 
 def run_stage(name: str, arguments: Sequence[str], usage: str, body: Callable[..., None]) -> int:
@@ -22,6 +24,8 @@ def run_stage(name: str, arguments: Sequence[str], usage: str, body: Callable[..
         body: The step.
     """
     own_group()
+    if log := call_file(LOG_FILE):
+        _redirect_output(log)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if len(arguments) != len(usage.split()):
@@ -39,6 +43,14 @@ def run_stage(name: str, arguments: Sequence[str], usage: str, body: Callable[..
         words = " ".join(str(error).split())[:300]
         return _report(name, StageFailedError(f"stage {name} failed with {type(error).__name__}: {words}"))
     return 0
+
+
+def _redirect_output(log: Path) -> None:
+    """Send all output of this process and its children to `log`, that of native libraries included."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
 
 
 def _report(name: str, error: TowpathError) -> int:

@@ -1,7 +1,8 @@
 """A stage's process: its own group, which ends when its parent does. Knows nothing of the stage.
 
 The pipeline names a folder for each call in ``TOWPATH_CALL_DIR``; into it the stage writes ``pid`` (its process group),
-``progress.jsonl`` (live progress) and ``error.json``. Without the variable (plain ``dvc repro``) nothing is written.
+``progress.jsonl`` (live progress), ``log`` (its output) and ``error.json``. Without the variable (plain ``dvc repro``)
+nothing is written, and output goes to the terminal.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ CALL_DIR_VARIABLE = "TOWPATH_CALL_DIR"
 PID_FILE = "pid"
 PROGRESS_FILE = "progress.jsonl"
 ERROR_FILE = "error.json"
+LOG_FILE = "log"
 
 
 def call_file(name: str) -> Path | None:

@@ -1,0 +1,45 @@
+"""Where Towpath keeps what is neither data nor code, and the environment its libraries start in. Makes nothing by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+STATE = Path(".towpath")
+LOCKS = STATE / "locks"
+CALLS = STATE / "calls"
+STORE = STATE / "store"
+SERVICES = STATE / "services"
+ROUTER = STATE / "gateway" / "router.json"
+ARTIFACTS = STATE / "mlflow-artifacts"
+REPORTS = Path("reports")
+
+QUIET = {
+    "DVC_NO_ANALYTICS": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+"""Switches off what the libraries we start would send, and pickle in MLflow."""
+
+
+def quiet(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Switch off telemetry in `environment` unless the user has set a value."""
+    for name, value in QUIET.items():
+        environment.setdefault(name, value)
+    environment.setdefault("PREFECT_HOME", str((STATE / "prefect").resolve()))
+    environment.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    environment.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+
+
+def ledger_url() -> str:
+    """Return the release ledger's database URL: ``TOWPATH_LEDGER_URL``, else SQLite in the state folder."""
+    return os.environ.get("TOWPATH_LEDGER_URL") or f"sqlite:///{(STATE / 'ledger.db').resolve()}"
+
+
+def tracking_uri(server: str | None = None) -> str:
+    """Return MLflow's address: ``MLFLOW_TRACKING_URI``, else the local `server`, else SQLite in the state folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or server or f"sqlite:///{(STATE / 'mlflow.db').resolve()}"
