@@ -1,1 +1,10 @@
-"""To be described."""
+"""The release ledger, and the store of the bytes it names.
+
+- `ledger.Ledger`: which version stands where, and who let it; one transaction per transition, hash-chained events.
+- `peek.peek`: the same slot, read without the database library, for the path on which nothing is to be done.
+- `local.make_stable_locally`: the local environment has no rollout; a version that passed its gates is stable there.
+- `projection.aliases`: what a slot means as MLflow aliases; writing them is the registry's.
+- `store.Store`: products by their digest, whole or not at all, checked whenever they are handed out.
+
+Knows nothing of MLflow: an alias is a projection of the ledger and never read as the truth.
+"""
