@@ -1,4 +1,7 @@
-"""Where Towpath keeps what is neither data nor code, and the environment its libraries start in. Makes nothing by itself."""
+"""Where Towpath keeps what is neither data nor code, and the environment its libraries start in.
+
+Makes nothing by itself.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def own_group() -> None:
         if os.getpgrp() != os.getpid():
             os.setpgid(0, 0)
         path.write_text(str(os.getpgrp()))
-    threading.Thread(target=_die_with, args=(parent,), daemon=True, name="parent-watch").start()
+    threading.Thread(target=die_with_parent, args=(parent,), daemon=True, name="parent-watch").start()
 
 
 def kill_group(group: int, grace_s: float = 5.0) -> None:
@@ -55,7 +55,8 @@ def kill_group(group: int, grace_s: float = 5.0) -> None:
             return
 
 
-def _die_with(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
+    """Wait for process `parent` to end, and then end this process, with its group when it leads one."""
     _wait_for_end(parent)
     print("the parent process ended; stopping this stage", file=sys.stderr, flush=True)
     if os.getpgrp() == os.getpid():
