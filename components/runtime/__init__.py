@@ -1,1 +1,8 @@
-"""To be described."""
+"""Run products: the `ModelRuntime` boundary, and what stands behind it.
+
+`protocol` is the boundary; `table` finds a runtime by its kind; `onnx_runtime` serves a graph in process,
+`memory_runtime` is the public stand-in for tests; `signature` reads and checks what a product takes and gives;
+`batch` checks a mapping of arrays against it; `tensors` makes that mapping from rows of a table.
+The server imports this package on its way up, so that nothing here but `tensors` may import more than numpy and
+onnxruntime.
+"""

@@ -1,0 +1,132 @@
+"""Check a batch against a signature, and give the errors a caller can act on. Knows no runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from components.errors import FaultError, SchemaError
+from components.runtime.protocol import PREDICTION, PROBABILITIES, Batch, Tensor
+from components.types.dataset import MISSING_STRING, ColumnType
+from components.types.product import InputSpec, Signature
+
+DTYPES: Mapping[ColumnType, np.dtype[np.generic]] = {
+    ColumnType.FLOAT64: np.dtype(np.float64),
+    ColumnType.INT64: np.dtype(np.int64),
+    ColumnType.BOOL: np.dtype(np.bool_),
+    ColumnType.STRING: np.dtype(object),
+}
+
+
+def check_batch(inputs: Sequence[InputSpec], batch: Batch) -> int:
+    """Return the number of rows of `batch`, once it is what `inputs` ask for.
+
+    Raises:
+        SchemaError: an input is missing, unknown, empty, of another type or shape, or holds a value it may not hold.
+    """
+    if len(batch) != len(inputs) or any(spec.name not in batch for spec in inputs):
+        _refuse_names(inputs, batch)
+    n_rows = _count_rows(inputs[0], batch[inputs[0].name])
+    floats = []
+    for spec in inputs:
+        array = batch[spec.name]
+        if array.shape != (n_rows, *spec.shape):
+            _refuse_shape(spec, array, n_rows)
+        if spec.type is ColumnType.STRING:
+            _check_strings(spec, array)
+        elif array.dtype != DTYPES[spec.type]:
+            _refuse_type(spec, array)
+        elif spec.type is ColumnType.FLOAT64:
+            floats.append(array.ravel())
+    # one look at all numbers together: per input it would cost as much as the prediction of a row
+    if floats and not np.isfinite(np.concatenate(floats)).all():
+        for spec in inputs:
+            if spec.type is ColumnType.FLOAT64:
+                check_numbers(spec, batch[spec.name])
+    return n_rows
+
+
+def check_numbers(spec: InputSpec, array: Tensor, first_row: int = 0) -> None:
+    """Check that a float64 input holds no infinity, and NaN (missing) only where that is allowed.
+
+    Raises:
+        SchemaError: it does; the message names the first such row, counted from `first_row`.
+    """
+    for wrong, word in ((np.isinf(array), "infinite"), (np.isnan(array), "missing")):
+        if wrong.any() and not (word == "missing" and spec.nullable):
+            row = first_row + int(np.argwhere(wrong)[0][0])
+            raise SchemaError(_value_message(spec, row, word))
+
+
+def check_output(outputs: Batch, signature: Signature, n_rows: int) -> None:
+    """Check that a prediction has the promised shapes and holds numbers.
+
+    Raises:
+        FaultError: it does not; the model is wrong, not the batch.
+    """
+    expected: dict[str, tuple[int, ...]] = {PREDICTION: (n_rows,)}
+    numbers = outputs.get(PREDICTION)
+    if signature.task.is_classification:
+        expected[PROBABILITIES] = (n_rows, len(signature.classes))
+        numbers = outputs.get(PROBABILITIES)
+    found = {name: array.shape for name, array in outputs.items()}
+    if found != expected:
+        raise FaultError(f"the product gave outputs of shapes {found} where its signature says {expected}; train again")
+    if numbers is not None and not np.isfinite(numbers).all():
+        row = int(np.argwhere(~np.isfinite(numbers))[0][0])
+        raise FaultError(f"the product's prediction for row {row} is not a finite number; train again")
+
+
+def missing_message(spec: InputSpec, row: int) -> str:
+    """Return the sentence about a missing value where none is allowed."""
+    return _value_message(spec, row, "missing")
+
+
+def _value_message(spec: InputSpec, row: int, word: str) -> str:
+    hint = "give a value, or list the column under `features.nullable` and train again"
+    if word == "infinite":
+        hint = "give a finite number"
+    return f"input `{spec.name}` has a {word} value in row {row}; {hint}"
+
+
+def _check_strings(spec: InputSpec, array: Tensor) -> None:
+    if array.dtype.kind == "U":
+        values = array.ravel().tolist()
+    elif array.dtype.kind == "O":
+        values = array.ravel().tolist()
+        # onnxruntime would silently turn another object into its text
+        if set(map(type, values)) != {str}:
+            row = next(row for row, value in enumerate(values) if type(value) is not str)
+            raise SchemaError(
+                f"input `{spec.name}` has {type(values[row]).__name__} in row {row}, expected a string "
+                "(a missing one is MISSING_STRING)"
+            )
+    else:
+        _refuse_type(spec, array)
+    if not spec.nullable and MISSING_STRING in values:
+        raise SchemaError(missing_message(spec, values.index(MISSING_STRING)))
+
+
+def _refuse_names(inputs: Sequence[InputSpec], batch: Batch) -> None:
+    names = [spec.name for spec in inputs]
+    if missing := [name for name in names if name not in batch]:
+        raise SchemaError(f"input `{missing[0]}` is missing; expected: {', '.join(names)}")
+    unknown = sorted(set(batch) - set(names))
+    raise SchemaError(f"unknown input `{unknown[0]}`; expected: {', '.join(names)}")
+
+
+def _count_rows(spec: InputSpec, array: Tensor) -> int:
+    if array.ndim and not len(array):
+        raise SchemaError(f"input `{spec.name}` has no rows; give at least one")
+    return len(array) if array.ndim else 0
+
+
+def _refuse_shape(spec: InputSpec, array: Tensor, n_rows: int) -> None:
+    expected = ", ".join(["n_rows", *map(str, spec.shape)]) + ("," if not spec.shape else "")
+    others = f"; the first input has {n_rows} rows" if array.ndim and len(array) != n_rows else ""
+    raise SchemaError(f"input `{spec.name}` has shape {array.shape}, expected ({expected}){others}")
+
+
+def _refuse_type(spec: InputSpec, array: Tensor) -> None:
+    raise SchemaError(f"input `{spec.name}` is {array.dtype}, expected {spec.type.value}")
