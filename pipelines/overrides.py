@@ -1,4 +1,4 @@
-"""`--set key=value`: an edit of a model's YAML that keeps its comments, checked before it is written. No hidden state."""
+"""`--set key=value`: an edit of a model's YAML that keeps its comments, checked before it is written."""
 
 from __future__ import annotations
 
