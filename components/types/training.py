@@ -97,6 +97,8 @@ class TrainedModel:
     best_epoch: int
     resumed_from_epoch: int
     """0 when nothing was resumed."""
+    runtime: str = "onnx"
+    """The kind of `ModelRuntime` that serves a raw product."""
 
 
 @dataclass(frozen=True)

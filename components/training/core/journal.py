@@ -18,7 +18,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from components.errors import StageCancelledError, TrainingError
@@ -45,7 +45,7 @@ class EpochJournal:
         """Prepare the journal.
 
         Args:
-            task: Its parameters ``checkpoint_every_s`` and, where declared, ``patience`` (None: no early stopping) hold.
+            task: Its ``checkpoint_every_s`` and, where declared, ``patience`` (None: no early stopping) hold.
             epochs: How many at most; the parameter ``epochs`` if not given.
         """
         self._task = task
@@ -150,10 +150,8 @@ class EpochJournal:
         self.resumed_state = checkpoint / FRAMEWORK_DIR
         shutil.copyfile(checkpoint / METRICS_FILE, self._metrics_path)
 
-    def _interrupt(self, signum: int, frame: FrameType | None) -> None:
-        """Remember the first interruption; a second one does not wait for the epoch to end."""
-        if self._interrupted:
-            signal.default_int_handler(signum, frame)
+    def _interrupt(self, *_: object) -> None:
+        """Remember it until the epoch ends; whoever asks kills the process if that takes too long."""
         self._interrupted = True
 
 

@@ -7,9 +7,9 @@ and ``export`` in a fresh one; neither may know MLflow, Prefect, DVC, pydantic o
 
 The trainer's and the architecture's files each name the keys of the configuration that they use, in a constant
 ``PARAMETERS``: a tuple of names, or a mapping from names to defaults of their own (a literal: the pipeline reads it
-without importing the file). ``task.parameters`` holds those keys and the ones that every training has; a key that nobody
-declares is refused when the user sets it, so that no option is read and ignored. The user's own function declares its
-options as ``options.<name>``, with a default, and reads them as ``task.parameters["options.<name>"]``.
+without importing the file). ``task.parameters`` holds those keys and the ones that every training has; a key that
+nobody declares is refused when the user sets it, so that no option is read and ignored. The user's own function
+declares its options as ``options.<name>``, with a default, and reads them as ``task.parameters["options.<name>"]``.
 """
 
 from __future__ import annotations

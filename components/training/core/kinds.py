@@ -1,0 +1,116 @@
+"""Which class trains a kind: one readable table, and one entry-point group for kinds from elsewhere.
+
+Imports no trainer: the table holds names, and only the framework's own process follows them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from components.errors import ConfigError, MissingExtraError
+from components.training.core.protocol import Export, Trainer
+
+ENTRY_POINT_GROUP = "towpath.trainers"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where a kind's trainer is, and what must be installed for it."""
+
+    trainer: str
+    """``package.module:Class``."""
+    extra: str | None = None
+    """The project's extra that installs what it needs."""
+    needs: tuple[str, ...] = ()
+    """Top-level modules that must be there."""
+
+
+KINDS: dict[str, Kind] = {
+    "constant": Kind("components.training.constant_trainer:ConstantTrainer"),
+    "keras": Kind("components.training.keras_trainer:KerasTrainer", "keras", ("keras", "tensorflow")),
+    "lightning": Kind("components.training.lightning_trainer:LightningTrainer", "lightning", ("lightning", "torch")),
+    "sklearn": Kind("components.training.sklearn_trainer:SklearnTrainer"),
+}
+
+
+def trainer_path(kind: str) -> Path:
+    """Return the file that every kind has in the project, wherever its class comes from."""
+    return Path("components/training") / f"{kind}_trainer.py"
+
+
+def known_kinds() -> tuple[str, ...]:
+    """Return the names of all kinds, those from entry points included."""
+    return tuple(sorted({*KINDS, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))}))
+
+
+def find_kind(name: str) -> Kind:
+    """Return where a kind's trainer is.
+
+    Raises:
+        ConfigError: there is no such kind, or more than one of that name.
+    """
+    points = [point.value for point in entry_points(group=ENTRY_POINT_GROUP, name=name)]
+    found = [*([KINDS[name]] if name in KINDS else []), *(Kind(value) for value in dict.fromkeys(points))]
+    if not found:
+        matches = difflib.get_close_matches(name, known_kinds(), n=1)
+        near = f" (did you mean `{matches[0]}`?)" if matches else ""
+        raise ConfigError(f"no trainer of kind `{name}`{near}; there are: {', '.join(known_kinds())}")
+    if len(found) > 1:
+        raise ConfigError(
+            f"kind `{name}` is claimed by {' and '.join(kind.trainer for kind in found)}; uninstall one, or rename its "
+            f"entry point in group {ENTRY_POINT_GROUP}"
+        )
+    return found[0]
+
+
+def require_installed(name: str) -> None:
+    """Check that what a kind needs is there, without importing it.
+
+    Raises:
+        MissingExtraError: something is not installed.
+        ConfigError: there is no such kind.
+    """
+    kind = find_kind(name)
+    if missing := [module for module in kind.needs if find_spec(module) is None]:
+        raise MissingExtraError(
+            f"kind `{name}` needs {' and '.join(missing)}, not installed here; install with: "
+            f"pip install -e '.[{kind.extra}]'"
+        )
+
+
+def load_trainer(name: str) -> Trainer:
+    """Return a kind's trainer; for the framework's own process only.
+
+    Raises:
+        ConfigError: the class cannot be loaded; a configured plugin that cannot load stops the run.
+    """
+    value = find_kind(name).trainer
+    module, _, attribute = value.partition(":")
+    trainer: Trainer = _load(name, module, attribute)()
+    return trainer
+
+
+def load_export(name: str) -> Export:
+    """Return a kind's export function; for the framework's own process only.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    export: Export = _load(name, f"components.training.{name}_export", "export")
+    return export
+
+
+def _load(kind: str, module: str, attribute: str) -> Any:
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"kind `{kind}` cannot be loaded from {module}:{attribute}: {error}; install what is missing, or choose "
+            f"another kind ({', '.join(known_kinds())})"
+        ) from error
