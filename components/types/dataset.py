@@ -69,3 +69,5 @@ class DatasetManifest:
     """Columns that the label's expression uses; they are no features unless kept by name."""
     source_digest: str
     """SHA-256 of the canonical JSON of the probe (``source.json``) that was read."""
+    unlabelled_rows: int = 0
+    """Rows of the source that are not in the table, because their label is missing."""
