@@ -1,18 +1,20 @@
 """From a source to one Parquet table: the probe, which notices new data, and ingest, which reads what the probe saw.
 
-A source is a table bundled with scikit-learn, files (CSV, Parquet or JSON lines; local, http(s), s3 or gs) or an SQL query.
+A source is a table bundled with scikit-learn, files (CSV, Parquet or JSON lines; local, http(s), s3 or gs), or an SQL
+query.
 
 - `probe.write_probe` writes ``data/<model>/source.json``: digests of the files, ETags, or the upper bound of a query.
-- ``python -m components.data MODEL`` reads exactly that, and refuses when the source has changed since. It streams: memory
-  depends on the width of a row, not on the number of rows. Identical input gives an identical table, byte for byte.
+- ``python -m components.data MODEL`` reads exactly that, and refuses when the source has changed since. It streams:
+  memory does not grow with the number of rows. Identical input gives an identical table, byte for byte.
 - `manifest.read_manifest` gives what was written.
 
 How values become the five types of `components.types.dataset.ColumnType`:
 
-- **Missing** is null, and only null: an empty CSV field (quoted or not), a configured marker such as ``?``, NaN. Infinities stay.
-- **CSV** types are inferred over the whole source, never over its first rows: a column is int64, float64, bool or timestamp
-  (ISO 8601) only if every value is; otherwise string. Whole numbers with a leading zero (``007``) or too large for int64
-  are identifiers, so strings. A column without a single value is float64.
+- **Missing** is null, and only null: an empty CSV field (quoted or not), a configured marker such as ``?``, NaN.
+  Infinities stay.
+- **CSV** types are inferred over the whole source, never over its first rows: a column is int64, float64, bool or
+  timestamp (ISO 8601) only if every value is; otherwise string. Whole numbers with a leading zero (``007``) or too
+  large for int64 are identifiers, so strings. A column without a single value is float64.
 - Integers become int64 (also with missing values), floats and decimals float64, dates and times timestamps in UTC.
 - ``types`` in the configuration overrides; a value that does not fit is refused with its row and column.
 """

@@ -1,4 +1,4 @@
-"""The tables that come with scikit-learn: the files behind them, and their rows. The probe never imports scikit-learn."""
+"""The tables that come with scikit-learn: their files and their rows. The probe never imports scikit-learn."""
 
 from __future__ import annotations
 

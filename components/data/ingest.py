@@ -68,7 +68,7 @@ class _Shaping:
         if section.id:
             require_column(section.id, source, "the id is")
             if source[section.id] not in (ColumnType.INT64, ColumnType.STRING):
-                raise SchemaError(f"id `{section.id}` is {source[section.id]}; an id is int64 or string: set it in `types`")
+                raise SchemaError(f"id `{section.id}` is {source[section.id]}; it must be int64 or string: see `types`")
         elif ROW_ID in source:
             raise SchemaError(f"the source has a column `{ROW_ID}`; say `id: {ROW_ID}` if it names a row, or drop it")
         if label.name == self.id_column:

@@ -59,7 +59,7 @@ def check_label(section: LabelSection, types: Mapping[str, ColumnType]) -> Label
         require_column(section.name, types, "the label is")
         return Label(section.name, _label_type(section.name, types[section.name]), None, (), drop)
     if section.name in types:
-        raise SchemaError(f"label `{section.name}` is derived, and the source has a column of that name; name it otherwise")
+        raise SchemaError(f"label `{section.name}` is derived, and the source has such a column; name it otherwise")
     expression = _parse(section)
     inputs = tuple(dict.fromkeys(expression.meta.root_names()))
     if not inputs:
@@ -106,7 +106,7 @@ def _result_type(expression: pl.Expr, section: LabelSection, types: Mapping[str,
 
 def _label_type(name: str, kind: ColumnType) -> ColumnType:
     if kind is ColumnType.TIMESTAMP:
-        raise SchemaError(f"label `{name}` is a timestamp; a model predicts a class or a number: derive one by an expression")
+        raise SchemaError(f"label `{name}` is a timestamp; derive a class or a number by an expression")
     return kind
 
 

@@ -27,10 +27,15 @@ class Piece:
 class Reader(Protocol):
     """Reads a source as often as asked, in the same order each time, with bounded memory."""
 
-    is_text: bool
-    """Whether all values are text whose types are to be inferred."""
-    may_lack_columns: bool
-    """Whether a column that a piece does not have is missing there, rather than an error."""
+    @property
+    def is_text(self) -> bool:
+        """Whether all values are text whose types are to be inferred."""
+        ...
+
+    @property
+    def may_lack_columns(self) -> bool:
+        """Whether a column that a piece does not have is missing there, rather than an error."""
+        ...
 
     def schemas(self) -> Iterator[tuple[str, pl.Schema]]:
         """Give the types of all pieces, or of all places; cheaper than reading them where the source allows.

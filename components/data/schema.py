@@ -22,7 +22,7 @@ def source_types(reader: Reader, overrides: Mapping[str, ColumnType], drop: Sequ
     """Return the type of every column that is read, in order.
 
     Raises:
-        SchemaError: columns differ between files, a type cannot be held, or a name in `overrides` or `drop` is not there.
+        SchemaError: columns differ between files, a type cannot be held, or a configured name is not there.
         SourceError: the source cannot be read.
     """
     found = _schemas(reader)
@@ -31,7 +31,7 @@ def source_types(reader: Reader, overrides: Mapping[str, ColumnType], drop: Sequ
             require_column(name, found, f"`{key}` names")
     wanted = [name for name in found if name not in set(drop)]
     if not wanted:
-        raise SchemaError("no column is left: every one is named in `drop`; leave out at least the label and one feature")
+        raise SchemaError("no column is left: every one is named in `drop`; keep the label and a feature")
     inferred = _inferred(reader, [n for n in wanted if n not in overrides]) if reader.is_text else found
     return {name: _type(name, overrides.get(name) or inferred[name]) for name in wanted}
 
@@ -45,7 +45,7 @@ def require_column(name: str, known: Iterable[str], who: str) -> None:
     names = list(known)
     if name not in names:
         shown = ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
-        raise SchemaError(f"{who} column `{name}`, which the source does not have{nearest(name, names)}; it has: {shown}")
+        raise SchemaError(f"{who} column `{name}`, which is not there{nearest(name, names)}; there are: {shown}")
 
 
 def check_names(names: Sequence[str], place: str) -> None:
@@ -57,11 +57,11 @@ def check_names(names: Sequence[str], place: str) -> None:
     for position, name in enumerate(names, start=1):
         if not name.strip():
             raise SchemaError(
-                f"{place}: column {position} has no name (an index that was saved along?); name it or write the file without"
+                f"{place}: column {position} has no name (an index that was saved along?); name or remove it"
             )
     double = [name for name, count in Counter(names).items() if count > 1]
     if double:
-        raise SchemaError(f"{place}: column `{double[0]}` stands there {Counter(names)[double[0]]} times; rename or remove")
+        raise SchemaError(f"{place}: column `{double[0]}` stands there more than once; rename it")
 
 
 def _schemas(reader: Reader) -> dict[str, ColumnType | pl.DataType | None]:
@@ -116,5 +116,5 @@ def _type(name: str, found: ColumnType | pl.DataType | None) -> ColumnType:
     if isinstance(found, ColumnType):
         return found
     raise SchemaError(
-        f"column `{name}` is of type {found}, and a table holds {', '.join(ColumnType)}; convert it or name it in `drop`"
+        f"column `{name}` is of type {found}, expected one of {', '.join(ColumnType)}; convert it or name it in `drop`"
     )

@@ -65,7 +65,7 @@ def read_snapshot(model: str, root: Path = Path()) -> tuple[Snapshot, str]:
     try:
         snapshot = read(Snapshot, path)
     except FileNotFoundError:
-        raise SourceError(f"{path} is missing: the source was never probed; {PROBE_ADVICE.format(model=model)}") from None
+        raise SourceError(f"{path} is missing: never probed; {PROBE_ADVICE.format(model=model)}") from None
     except (ValueError, OSError) as error:
         raise SourceError(f"{path} cannot be used ({error}); {PROBE_ADVICE.format(model=model)}") from error
     return snapshot, record_digest(snapshot)
