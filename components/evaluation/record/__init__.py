@@ -1,0 +1,1 @@
+"""The evaluate stage: predict through the product, and write metrics, slices, plots and predictions. Never judges."""
