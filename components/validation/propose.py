@@ -135,6 +135,7 @@ def _about_label(column: pl.Series) -> Iterator[Draft]:
         counts = present.value_counts(sort=False).sort(column.name)
         values = counts[column.name].to_list()
         weights = [round(count / len(present), 4) for count in counts["count"]]
+        weights[-1] = round(1.0 - sum(weights[:-1]), 4)  # Great Expectations wants a sum of exactly 1
         yield _expectation("expect_column_values_to_be_in_set", column=column.name, value_set=values)
         yield _expectation(
             "expect_column_kl_divergence_to_be_less_than",
