@@ -16,7 +16,7 @@ from components.evaluation.gates.config import GatesSection
 from components.evaluation.record.config import EvaluationSection
 from components.features.config import FeaturesSection
 from components.stage.config import CONFIG_DIR, Section, check_section, config_path, nearest, read_yaml
-from components.training.core.config import TrainingSection
+from components.training.core.config import SECTIONS, TrainingSection
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*(-[a-z0-9_]+)*$")
 
@@ -96,10 +96,7 @@ def check_model(name: str, path: Path, content: Mapping[str, Any]) -> ModelConfi
         raise ConfigError(f"{path}: the model name `{name}` may hold lower-case letters, digits, `_` and `-` only")
     _check_top_level(name, path, content)
     model = check_section(content["models"][name], ModelSection, path, f"models.{name}")
-    trainings = {
-        key: check_section(value, TrainingSection, path, f"trainings.{key}")
-        for key, value in content["trainings"].items()
-    }
+    trainings = {key: _training(path, key, value) for key, value in content["trainings"].items()}
     for key, training in trainings.items():
         where = f"{path}: key `trainings.{key}`"
         if not NAME.match(key):
@@ -109,6 +106,11 @@ def check_model(name: str, path: Path, content: Mapping[str, Any]) -> ModelConfi
         if not key.startswith(f"{name}-"):
             raise ConfigError(f"{where}: must begin with `{name}-`, so that no two models share a training's name")
     return ModelConfig(name, path, model, trainings)
+
+
+def _training(path: Path, key: str, content: Any) -> TrainingSection:
+    kind = content.get("kind") if isinstance(content, dict) else None
+    return check_section(content, SECTIONS.get(str(kind), TrainingSection), path, f"trainings.{key}")
 
 
 def configuration_schema() -> dict[str, Any]:

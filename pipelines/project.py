@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from components.errors import BadInputError
+from components.training.core.config import task_parameters
 from pipelines.config import ModelConfig, load_model, model_names
 
 
@@ -31,17 +32,13 @@ def _model_problems(config: ModelConfig, root: Path) -> list[str]:
             f"data/{config.name}/expectations.json is missing; draft it with `towpath suite propose {config.name}`"
         )
     for key, training in config.trainings.items():
-        needed = [
-            Path("components/models") / training.kind / f"{training.architecture}.py",
-            Path("components/training") / f"{training.kind}_trainer.py",
-            Path("components/training") / f"{training.kind}_export.py",
-        ]
-        for path in needed:
-            if not (root / path).is_file():
-                found = sorted(each.stem for each in (root / path.parent).glob("[!_]*.py"))
-                problems.append(
-                    f"{config.path}: training `{key}` needs {path}; there are: {', '.join(found) or 'none'}"
-                )
+        try:
+            task_parameters(training, f"{config.path}: key `trainings.{key}`", root)
+        except BadInputError as error:
+            problems.append(str(error))
+        export = Path("components/training") / f"{training.kind}_export.py"
+        if not (root / export).is_file():
+            problems.append(f"{config.path}: training `{key}` needs {export}, as docs/trainer-author.md shows")
     return problems
 
 

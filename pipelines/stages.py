@@ -23,7 +23,7 @@ from components.errors import (
     TowpathError,
     error_from_json,
 )
-from components.stage.process import CALL_DIR_VARIABLE, ERROR_FILE, LOG_FILE, PID_FILE, PROGRESS_FILE, kill_group
+from components.stage.process import CALL_DIR_VARIABLE, ERROR_FILE, LOG_FILE, PID_FILE, kill_group
 from pipelines.state import CALLS, LOCKS
 
 if TYPE_CHECKING:
@@ -70,6 +70,23 @@ def changed_stages(stages: Iterable[str], root: Path = Path()) -> Reasons:
     with _repository(root) as repository:
         status = repository.status(targets=list(stages))
     return {stage: tuple(_reasons(changes)) for stage, changes in status.items() if _reasons(changes)}
+
+
+def push_outputs(stages: Iterable[str], root: Path = Path()) -> int:
+    """Copy the stages' outputs to the default DVC remote, and return how many files were sent.
+
+    Raises:
+        InfrastructureError: the remote cannot be reached, or did not take everything.
+    """
+    from dvc.exceptions import DvcException
+
+    with _repository(root) as repository:
+        try:
+            sent: int = repository.push(targets=list(stages))
+        except (DvcException, OSError) as error:
+            words = " ".join(str(error).split())
+            raise InfrastructureError(f"DVC could not push the outputs to its remote: {words}") from error
+    return sent
 
 
 class StageRunner:
@@ -240,6 +257,3 @@ def _delete_old_calls(calls: Path, keep: int = 200) -> None:
     folders = sorted(calls.iterdir(), key=os.path.getmtime)
     for folder in folders[: max(0, len(folders) - keep)]:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-__all__ = ["PROGRESS_FILE", "CacheVerdict", "Reasons", "StageRun", "StageRunner", "changed_stages", "model_stages"]

@@ -9,7 +9,7 @@ import traceback
 import typer
 
 from components.errors import TowpathError
-from pipelines.cli import inspect, models, pipeline, services, setup
+from pipelines.cli import models, pipeline, services, setup
 from pipelines.cli.output import say
 from pipelines.state import STATE, quiet
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (pipeline, inspect, models, services, setup):
+for group in (pipeline, models, services, setup):
     group.add_commands(app)
 
 

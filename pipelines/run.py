@@ -1,0 +1,153 @@
+"""One run of a model's pipeline, from the command's point of view: alone, decided early, servers at hand.
+
+Whether there is anything to do is decided by DVC and the ledger; only then are Prefect and MLflow imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.data.probe import write_probe
+from components.errors import AlreadyRunningError, UnknownNameError
+from components.stage.config import nearest
+from pipelines.config import ModelConfig, load_model
+from pipelines.console import RunView
+from pipelines.outcome import RunOutcome
+from pipelines.selection import baseline_training, settled_version
+from pipelines.stages import Reasons, changed_stages, model_stages
+from pipelines.state import LOCKS
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is asked of a run."""
+
+    model: str
+    only: tuple[str, ...] = ()
+    """Trainings by name or kind; empty for all."""
+    force: tuple[str, ...] = ()
+    """Stages or steps (``train``) to run though nothing changed, or ``all``."""
+    register: bool = True
+    candidate: str | None = None
+    """A training to judge and register instead of the winner."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A request, checked against the project."""
+
+    config: ModelConfig
+    trainings: tuple[str, ...]
+    """The chosen ones, and the baseline that the gates need."""
+    stages: tuple[str, ...]
+    """In topological order."""
+    forced: frozenset[str]
+    changed: Reasons
+    register: bool
+    candidate: str | None
+
+
+def plan_run(request: RunRequest, root: Path = Path()) -> RunPlan:
+    """Check a request and ask DVC what is stale.
+
+    Raises:
+        BadInputError: a name or the configuration is wrong.
+    """
+    config = load_model(request.model, root)
+    chosen = config.select(request.only)
+    baseline = baseline_training(config)
+    if baseline is not None:
+        chosen.setdefault(baseline, config.trainings[baseline])
+    trainings = tuple(name for name in config.trainings if name in chosen)
+    stages = tuple(model_stages(config.name, trainings))
+    candidate = next(iter(config.select((request.candidate,)))) if request.candidate else None
+    forced = _forced(request.force, stages)
+    return RunPlan(config, trainings, stages, forced, changed_stages(stages, root), request.register, candidate)
+
+
+def planned(request: RunRequest, root: Path = Path()) -> Reasons:
+    """Return what a run would do, and why, without probing the source or changing anything."""
+    plan = plan_run(request, root)
+    forced = dict.fromkeys(sorted(plan.forced), ("it is forced",))
+    return {stage: why for stage in plan.stages if (why := forced.get(stage) or plan.changed.get(stage))}
+
+
+def run_pipeline(request: RunRequest, view: RunView, root: Path = Path()) -> RunOutcome:
+    """Bring a model up to date.
+
+    Raises:
+        AlreadyRunningError: another run of the model is going on.
+        TowpathError: what stopped it; a refusal by data or gates is a `RefusedError`.
+    """
+    begin = time.monotonic()
+    with _alone(request.model, root):
+        config = load_model(request.model, root)
+        write_probe(config.name, config.model.data, root)
+        plan = plan_run(request, root)
+        if not plan.changed and not plan.forced:
+            version = settled_version(config, plan.trainings, root) if plan.register else None
+            if version is not None:
+                return RunOutcome(config.name, True, time.monotonic() - begin, version=version)
+        return _run_flow(plan, view, root)
+
+
+def _run_flow(plan: RunPlan, view: RunView, root: Path) -> RunOutcome:
+    from pipelines.services.local import prefect_api
+
+    with _terminable(), prefect_api(root) as address:
+        os.environ["PREFECT_API_URL"] = address
+        from pipelines.training import run_training_flow
+
+        return run_training_flow(plan, view, root)
+
+
+@contextlib.contextmanager
+def _alone(model: str, root: Path) -> Iterator[None]:
+    """Hold the model's lock; it ends with this process."""
+    from filelock import FileLock, Timeout
+
+    folder = root / LOCKS
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"run-{model}.pid"
+    lock = FileLock(folder / f"run-{model}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        holder = path.read_text() if path.is_file() else "unknown"
+        raise AlreadyRunningError(
+            f"another run of {model} is going on (process {holder}); wait for it or stop it"
+        ) from error
+    try:
+        path.write_text(str(os.getpid()))
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Turn SIGTERM into KeyboardInterrupt, so that both leave a state from which a run resumes."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _forced(words: tuple[str, ...], stages: tuple[str, ...]) -> frozenset[str]:
+    forced: set[str] = set()
+    for word in words:
+        found = {stage for stage in stages if word in ("all", stage, stage.partition("@")[0])}
+        if not found:
+            known = sorted({stage.partition("@")[0] for stage in stages})
+            raise UnknownNameError(
+                f"--force {word}: no such stage{nearest(word, known)}; there are: all, {', '.join(known)}"
+            )
+        forced |= found
+    return frozenset(forced)

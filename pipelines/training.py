@@ -1,0 +1,245 @@
+"""The training flow: DVC stages in order, trainings side by side, then choice, gates, registry and ledger.
+
+Everything that is reproducible is a DVC stage; everything that asks or changes the world outside is a task here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from components.errors import InfrastructureError, TowpathError
+from components.types.evaluation import Evaluation, Verdict
+from pipelines.console import LineView, RunView
+from pipelines.judgement import Judgement, gather_and_judge
+from pipelines.outcome import RunOutcome, StageOutcome
+from pipelines.promotion import register_and_place
+from pipelines.recording import Recording
+from pipelines.run import RunPlan, RunRequest, plan_run
+from pipelines.selection import choose
+from pipelines.stages import StageRun, StageRunner
+
+_prepared: ContextVar[Work | None] = ContextVar("prepared", default=None)
+
+
+class Work:
+    """What the tasks of one flow run share; a plain object, so that Prefect does not look into it."""
+
+    def __init__(self, plan: RunPlan, view: RunView, root: Path) -> None:
+        """Prepare to run `plan`."""
+        self.plan = plan
+        self.view = view
+        self.root = root
+        self.runner = StageRunner(root)
+        self.recording = Recording(plan.config.name, root)
+        self.stages: list[StageRun] = []
+
+    def stage(self, stage: str, started: Any = None) -> StageRun:
+        """Bring one stage up to date, and say so to those who watch."""
+
+        def begin(call_dir: Path) -> None:
+            self.view.started(stage, call_dir)
+            if started:
+                started(call_dir)
+
+        verdict, begun = "failed", time.monotonic()
+        try:
+            done = self.runner.run(stage, force=stage in self.plan.forced, started=begin)
+            verdict = done.verdict
+            self.stages.append(done)
+        finally:
+            self.view.finished(stage, verdict, time.monotonic() - begun)
+        return done
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Show a step that is no stage to those who watch."""
+        self.view.started(name)
+        verdict, begun = "failed", time.monotonic()
+        try:
+            yield
+            verdict = "done"
+        finally:
+            self.view.finished(name, verdict, time.monotonic() - begun)
+
+
+def is_infrastructure(_task: Any, _run: Any, state: Any) -> bool:
+    """Say whether a failed task may be tried again: only a server or a disk that failed is worth it."""
+    try:
+        state.result()
+    except InfrastructureError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+_options: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": [2, 10],
+    "retry_condition_fn": is_infrastructure,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+
+
+@task(name="record", **_options)
+def record_task(work: Work, flow_run_id: str, flow_run_url: str) -> str:
+    """Start the MLflow run; it runs beside the first stages, because importing MLflow takes its time."""
+    plan = work.plan
+    parameters: dict[str, object] = {"trainings": ",".join(plan.trainings), "forced": ",".join(sorted(plan.forced))}
+    return work.recording.open(flow_run_id=flow_run_id, flow_run_url=flow_run_url, tags={}, parameters=parameters)
+
+
+@task(name="stage", task_run_name="{stage}", **_options)
+def stage_task(work: Work, stage: str) -> StageRun:
+    """Bring one stage up to date."""
+    return work.stage(stage)
+
+
+@task(name="training", task_run_name="{training}", **_options)
+def training_task(work: Work, training: str) -> StageRun:
+    """Train and evaluate, with live metrics in MLflow."""
+    parameters = work.plan.config.trainings[training].model_dump(mode="json")
+    with work.recording.training(training, parameters) as recording:
+        done = work.stage(f"train@{training}", recording.follow)
+        recording.finish(done)
+        work.stage(f"evaluate@{training}")
+        recording.evaluated()
+    return done
+
+
+@task(name="gates", **_options)
+def gates_task(work: Work, candidate: Evaluation, evaluations: Sequence[Evaluation]) -> Judgement:
+    """Gather what the gates need, measured now and here, and judge."""
+    with work.step("gates"):
+        return gather_and_judge(work.plan.config, candidate, evaluations, work.recording, work.root)
+
+
+@task(name="register", **_options)
+def register_task(work: Work, judgement: Judgement) -> int:
+    """Push the bytes, register the version, make it stable locally, project the aliases."""
+    with work.step("register"):
+        return register_and_place(work.plan.config, judgement, work.recording, work.root)
+
+
+@flow(
+    name="training",
+    flow_run_name="{model}",
+    task_runner=ThreadPoolTaskRunner(max_workers=max(2, os.cpu_count() or 2)),
+    persist_result=False,
+    validate_parameters=False,
+)
+def training_flow(model: str, only: Sequence[str] = (), force: Sequence[str] = (), register: bool = True) -> RunOutcome:
+    """Bring a model up to date.
+
+    Args:
+        model: The model.
+        only: Trainings by name or kind; empty for all.
+        force: Stages to run though nothing changed.
+        register: Whether to go on to the registry.
+
+    Raises:
+        TowpathError: what stopped it.
+    """
+    begin = time.monotonic()
+    work = _prepared.get()
+    if work is None:
+        plan = plan_run(RunRequest(model, tuple(only), tuple(force), register))
+        work = Work(plan, LineView(), Path())
+    succeeded = False
+    try:
+        outcome = _body(work, begin)
+        succeeded = True
+        return outcome
+    except BaseException:
+        work.runner.cancel()
+        raise
+    finally:
+        work.recording.close(succeeded=succeeded)
+
+
+def run_training_flow(plan: RunPlan, view: RunView, root: Path) -> RunOutcome:
+    """Run the flow on a plan that is made already.
+
+    Raises:
+        TowpathError: what stopped it.
+    """
+    token = _prepared.set(Work(plan, view, root))
+    try:
+        outcome: RunOutcome = training_flow(plan.config.name, list(plan.trainings), sorted(plan.forced), plan.register)
+        return outcome
+    finally:
+        _prepared.reset(token)
+
+
+def _body(work: Work, begin: float) -> RunOutcome:
+    plan, name = work.plan, work.plan.config.name
+    flow_run_id, flow_run_url = _flow_run()
+    recorded = record_task.submit(work, flow_run_id, flow_run_url)
+    for step in ("ingest", "validate", "prepare"):
+        stage_task.submit(work, f"{step}@{name}").result()
+    recorded.result()
+    _all_results([training_task.submit(work, training) for training in plan.trainings])
+    choice = choose(plan.config, plan.trainings, work.root, plan.candidate)
+    judgement = gates_task.submit(work, choice.candidate, choice.evaluations).result()
+    version = register_task.submit(work, judgement).result() if plan.register else None
+    order = {stage: index for index, stage in enumerate(plan.stages)}
+    stages = sorted(work.stages, key=lambda done: order[done.stage])
+    return RunOutcome(
+        model=name,
+        up_to_date=False,
+        seconds=time.monotonic() - begin,
+        winner=choice.candidate.training,
+        version=version,
+        mlflow_run_id=work.recording.run_id,
+        flow_run_id=flow_run_id,
+        stages=tuple(StageOutcome(done.stage, done.verdict, done.seconds) for done in stages),
+        reasons=plan.changed,
+        verdicts=judgement.verdicts,
+        sentences=_sentences(work, choice.sentence, judgement.verdicts, version, flow_run_url),
+    )
+
+
+def _all_results(futures: Sequence[PrefectFuture[StageRun]]) -> None:
+    """Wait for every training, so that one that fails does not stop the others; then raise the first failure."""
+    failures: list[TowpathError] = []
+    for future in futures:
+        try:
+            future.result()
+        except TowpathError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _flow_run() -> tuple[str, str]:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return "", ""
+    api = os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    identity = str(context.flow_run.id)
+    return identity, f"{api}/runs/flow-run/{identity}" if api else ""
+
+
+def _sentences(
+    work: Work, chosen: str, verdicts: Sequence[Verdict], version: int | None, flow_run_url: str
+) -> tuple[str, ...]:
+    name = work.plan.config.name
+    lines = [chosen, f"{len(verdicts)} gates passed"]
+    if version is not None:
+        lines.append(f"version {version} of {name} is registered and stable locally; `towpath serve {name}` serves it")
+    if url := work.recording.tracker().run_url(work.recording.run_id):
+        lines += [f"MLflow run: {url}", f"Prefect flow run: {flow_run_url}"]
+    return tuple(lines)
