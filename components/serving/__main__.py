@@ -1,0 +1,48 @@
+"""The gateway as a program: ``python -m components.serving --snapshot PATH --host 127.0.0.1 --port 8080``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from components.errors import TowpathError
+from components.serving.options import TOKEN_VARIABLE, GatewayOptions, Limits, token_from_environment
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until told to stop, and return the exit code."""
+    # one prediction uses one thread, so that libraries need no pools of their own; must be set before numpy starts
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    options = _options(arguments)
+    from components.serving.server import serve  # a quarter second of imports that `--help` does not need
+
+    try:
+        serve(options)
+    except TowpathError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _options(arguments: list[str]) -> GatewayOptions:
+    default = Limits()
+    parser = argparse.ArgumentParser(prog="components.serving", description="Serve what a router snapshot names.")
+    parser.add_argument("--snapshot", type=Path, required=True, help="the router snapshot (JSON); it is followed")
+    parser.add_argument("--host", default="127.0.0.1", help=f"another than this machine's own needs {TOKEN_VARIABLE}")
+    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
+    parser.add_argument("--port-file", type=Path, help="where to write the port once the gateway listens")
+    parser.add_argument("--body-bytes", type=int, default=default.body_bytes, help="largest body")
+    parser.add_argument("--time-s", type=float, default=default.time_s, help="time limit of a request")
+    parser.add_argument("--in-flight", type=int, default=default.in_flight, help="most requests at once")
+    parser.add_argument("--connections", type=int, default=default.connections, help="most open connections")
+    parser.add_argument("--rows", type=int, default=default.rows, help="most rows in one request")
+    given = parser.parse_args(arguments)
+    limits = Limits(given.body_bytes, given.time_s, given.in_flight, given.connections, rows=given.rows)
+    return GatewayOptions(given.snapshot, given.host, given.port, given.port_file, token_from_environment(), limits)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,169 @@
+"""MLflow's ``/invocations``: its four JSON forms and CSV in, predictions out. Knows nothing of routing and limits.
+
+The answer is MLflow's ``{"predictions": [...]}`` with three keys beside it that MLflow's clients pass over:
+``probabilities`` (classification; one list per row, in the order of the classes), ``model_name`` and ``model_version``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import orjson
+
+from components.errors import SchemaError
+from components.runtime.protocol import PREDICTION, PROBABILITIES
+from components.serving.columns import Values
+from components.serving.csv_rows import csv_columns
+from components.serving.input_plan import Batch, InputPlan, listed
+from components.serving.json_body import may_hold_bools, parse_object, require_unique_keys
+from components.serving.nesting import flat_values
+from components.serving.refusals import RequestRefusedError, shown
+from components.serving.reply import Reply
+from components.serving.served_model import ServedModel
+
+FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+_JSON_TYPE = b"application/json"
+_CSV_TYPE = b"text/csv"
+
+
+def parse(body: bytes, content_type: bytes, model: ServedModel, most_rows: int) -> Batch:
+    """Return the rows that a request asks about.
+
+    Raises:
+        RequestRefusedError: the body is of another format, or too long.
+        SchemaError: its columns or values are not the model's.
+    """
+    kind, _, parameters = content_type.partition(b";")
+    if parameters and parameters.strip().lower().replace(b'"', b"") != b"charset=utf-8":
+        raise RequestRefusedError(
+            415, f"content type parameter {shown(parameters.decode('latin-1'))}; only charset=utf-8 is known"
+        )
+    kind = kind.strip().lower()
+    if kind == _JSON_TYPE:
+        return _parse_json(body, model.plan, most_rows)
+    if kind == _CSV_TYPE:
+        return _parse_csv(body, model.plan, most_rows)
+    raise RequestRefusedError(
+        415, f"content type {shown(kind.decode('latin-1'))}; expected application/json or text/csv"
+    )
+
+
+def answer(model: ServedModel, outputs: Mapping[str, np.ndarray]) -> Reply:
+    """Return the response to one request."""
+    content: dict[str, Any] = {"predictions": outputs[PREDICTION].tolist()}
+    if (probabilities := outputs.get(PROBABILITIES)) is not None:
+        content["probabilities"] = probabilities
+    content["model_name"] = model.ref.model
+    content["model_version"] = model.version
+    return Reply(200, orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _parse_json(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
+    payload = parse_object(body)
+    forms = [form for form in FORMS if form in payload]
+    if len(forms) != 1:
+        raise SchemaError(f"expected exactly one of {listed(FORMS)}, found {listed(forms) or 'none of them'}")
+    for key in payload:
+        if key != forms[0] and not (key == "params" and not payload[key]):
+            raise SchemaError(f"unknown key `{key[:80]}`; expected only `{forms[0]}`")
+    bools = may_hold_bools(body)
+    content = payload[forms[0]]
+    if forms[0] == "dataframe_split":
+        columns, keys = _split(content, plan)
+        batch_keys = len(payload) + keys
+    elif forms[0] == "dataframe_records":
+        columns, keys = _records(content, plan.columns, plan, "column"), len(content) * len(plan.columns)
+        batch_keys = len(payload) + keys
+    else:
+        return _tensors(body, payload, forms[0], plan, most_rows)
+    require_unique_keys(body, batch_keys)
+    _require_rows(len(columns[0]), most_rows)
+    return plan.from_columns(columns, bools)
+
+
+def _parse_csv(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"the body is not UTF-8 at byte {error.start}") from None
+    columns = csv_columns(text, plan)
+    _require_rows(len(columns[0]), most_rows)
+    return plan.from_columns(columns, may_hold_bools=True)
+
+
+def _split(content: Any, plan: InputPlan) -> tuple[Sequence[Values], int]:
+    """Return the columns of ``{"columns": [...], "data": [[...], ...]}`` in the plan's order, and its number of keys."""
+    if type(content) is not dict or not {"columns", "data"} <= content.keys() <= {"columns", "data", "index"}:
+        raise SchemaError("`dataframe_split` must be an object with `columns` and `data`, and perhaps `index`")
+    names, data = content["columns"], content["data"]
+    if type(names) is not list or type(data) is not list:
+        raise SchemaError("`columns` and `data` of `dataframe_split` must be lists")
+    order = None if tuple(names) == plan.columns else plan.order_of(names, plan.columns, "column")
+    if "index" in content and (type(content["index"]) is not list or len(content["index"]) != len(data)):
+        raise SchemaError("`index` of `dataframe_split` must be a list as long as `data`")
+    if not (set(map(type, data)) <= {list} and set(map(len, data)) <= {len(names)}):
+        raise _first_bad_row(data, len(names))
+    columns = list(zip(*data, strict=True)) or [()] * len(names)
+    return (columns if order is None else [columns[i] for i in order]), len(content)
+
+
+def _first_bad_row(data: list[Any], width: int) -> SchemaError:
+    for row, values in enumerate(data):
+        if type(values) is not list:
+            return SchemaError(f"row {row}: expected a list of {width} values, found {shown(values)}")
+        if len(values) != width:
+            return SchemaError(f"row {row}: expected {width} values, found {len(values)}")
+    raise AssertionError("every row is as wide as it should be")
+
+
+def _records(content: Any, names: tuple[str, ...], plan: InputPlan, word: str) -> Sequence[Values]:
+    """Return the columns of ``[{"name": value, ...}, ...]`` in the order of `names`."""
+    if type(content) is not list:
+        raise SchemaError(f"expected a list of records, found {shown(content)}")
+    if set(map(type, content)) <= {dict} and set(map(len, content)) <= {len(names)}:
+        try:
+            return [list(map(itemgetter(name), content)) for name in names]
+        except KeyError:  # as many keys as there should be, but others: say which
+            pass
+    for row, record in enumerate(content):
+        if type(record) is not dict:
+            raise SchemaError(f"row {row}: expected an object, found {shown(record)}")
+        try:
+            plan.order_of(list(record), names, word)
+        except SchemaError as error:
+            raise SchemaError(f"row {row}: {error}") from None
+    raise AssertionError("every record has the keys it should have")
+
+
+def _tensors(body: bytes, payload: dict[str, Any], form: str, plan: InputPlan, most_rows: int) -> Batch:
+    content, names = payload[form], plan.tensor_names
+    if form == "inputs" and type(content) is dict:
+        order = plan.order_of(list(content), names, "input")
+        given = list(content.values())
+        tensors, keys = [given[i] for i in order], len(content)
+    elif type(content) is list and content and type(content[0]) is dict:
+        tensors, keys = list(_records(content, names, plan, "input")), len(content) * len(names)
+    elif len(names) == 1:
+        tensors, keys = [content], 0
+    else:
+        raise SchemaError(f"`{form}` must name the inputs, since there are {len(names)}: {listed(names)}")
+    require_unique_keys(body, len(payload) + keys)
+    flat = []
+    rows = len(tensors[0]) if type(tensors[0]) is list else 0
+    _require_rows(rows, most_rows)
+    for spec, values in zip(plan.inputs, tensors, strict=True):
+        flat.append(flat_values(values, (rows, *spec.shape), spec.name))
+    return plan.from_tensors(flat, rows, may_hold_bools(body))
+
+
+def _require_rows(rows: int, most_rows: int) -> None:
+    if not rows:
+        raise SchemaError("the request has no rows; expected at least one")
+    if rows > most_rows:
+        raise RequestRefusedError(
+            413, f"the request has {rows} rows, at most {most_rows} are taken; send fewer, or use `towpath predict`"
+        )
