@@ -61,7 +61,7 @@ class SklearnTrainer:
 
 
 def predict(estimator: Any, features: Array, task: TrainingTask) -> Array:
-    """Return the estimator's output, float32: probabilities of shape (n_rows, n_classes), or values of shape (n_rows, 1).
+    """Return the estimator's output, float32: probabilities (n_rows, n_classes), or values (n_rows, 1).
 
     Raises:
         TrainingError: the estimator has seen fewer classes than there are.

@@ -50,6 +50,8 @@ class TrainingSection(Section):
     """Where every random choice starts: the same seed gives the same metric on the same machine."""
     threads: int = Field(default=1, ge=1)
     """How many cores the framework may use."""
+    device: Literal["auto", "cpu"] = "auto"
+    """Where it computes: on an accelerator where the framework finds one, or never."""
     timeout_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
     """After how many seconds the training is stopped; a checkpoint stays, and the next run goes on from it."""
     checkpoint_every_s: float = Field(default=10.0, ge=0, allow_inf_nan=False)
@@ -68,8 +70,6 @@ class KerasSection(TrainingSection):
     """The framework."""
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """What Keras computes with."""
-    steps_per_execution: int = Field(default=50, ge=1)
-    """How many steps one call of the compiled function makes; more is faster."""
 
 
 SECTIONS: dict[str, type[TrainingSection]] = {"keras": KerasSection}

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class PreparedSplit:
-    """One split in memory, writable."""
+    """One split; the features are read from the disk as they are used, and changes stay in memory."""
 
     features: Array
     """float32 of shape (n_rows, n_features)."""
@@ -56,7 +56,7 @@ def epoch_order(task: TrainingTask, epoch: int, rows: int) -> Array:
 
 
 def _read(task: TrainingTask, split: Split) -> PreparedSplit:
-    features = np.load(task.prepared_dir / f"{split}.features.npy", allow_pickle=False)
+    features = np.load(task.prepared_dir / f"{split}.features.npy", mmap_mode="c", allow_pickle=False)
     target = np.load(task.prepared_dir / f"{split}.target.npy", allow_pickle=False)
     expected = (task.spec.rows[split], task.spec.n_features)
     kind = np.int64 if task.spec.classes else np.float32

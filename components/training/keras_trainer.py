@@ -1,0 +1,235 @@
+"""Fit a Keras model, on TensorFlow, JAX or torch. Knows no architecture by name.
+
+The loop is ours and the step is the model's own (`train_step`, so that a subclass may change it): on TensorFlow one
+call of a compiled function goes through a whole block of batches, and the order of the rows and all that is random
+depend on the seed, the epoch and the checkpoint alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.errors import ConfigError, MissingExtraError
+from components.training.core.architecture import architecture_path, build
+from components.training.core.blocks import Array, feature_blocks, training_blocks
+from components.training.core.journal import EpochJournal
+from components.training.core.light_import import light_import
+from components.training.core.prepared_data import PreparedSplit, train_split, validation_split
+from components.training.core.protocol import native_dir, network_path, validation_output_path
+from components.training.core.scores import validation_scores
+from components.types.training import TrainedModel, TrainingTask
+
+PARAMETERS = ("backend", "batch_size", "device", "epochs", "learning_rate", "patience", "weight_decay")
+
+NATIVE_FILE = "model.keras"
+_STATE_FILE = "state.npz"
+_FIRST_DAY = (1980, 1, 1, 0, 0, 0)
+_PACKAGES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
+_OPTIONAL = ("PIL", "jax", "matplotlib", "pandas", "scipy", "sklearn", "tensorflow", "torch")
+_UNFIT_LAYERS = {
+    "Lambda": "its code cannot be loaded safely; write a layer of your own, registered with "
+    "keras.saving.register_keras_serializable",
+    "Normalization": "it breaks in an ONNX graph; the features are scaled already",
+}
+_STEPS_PER_CALL = 50
+
+TrainBlock = Callable[[tuple[Array, ...]], None]
+
+
+class KerasTrainer:
+    """Trains what ``build(task)`` returns: a `keras.Model` that is not compiled."""
+
+    def fit(self, task: TrainingTask) -> TrainedModel:
+        """Train, and write the ``.keras`` file with its output on the validation split."""
+        backend = str(task.parameters["backend"])
+        keras = _import_keras(task, backend)
+        model = _compiled_model(keras, task, backend)
+        train, validation = train_split(task), validation_split(task)
+        learn = _learn_on_tensorflow if backend == "tensorflow" else _learn_by_fit
+        train_block = learn(model, int(str(task.parameters["batch_size"])))
+        journal = _run_epochs(model, task, train, validation, train_block)
+        native = native_dir(task) / NATIVE_FILE
+        _write_model(model, native)
+        np.save(validation_output_path(task), _predict(model, validation))
+        return TrainedModel(
+            network=network_path(task),
+            raw_product=None,
+            native=(native,),
+            validation_output=validation_output_path(task),
+            framework=f"keras {keras.__version__} on {backend} {_backend_version(backend)}",
+            epochs_run=journal.epochs_run,
+            best_epoch=journal.best_epoch,
+            resumed_from_epoch=journal.resumed_from_epoch,
+        )
+
+
+def _import_keras(task: TrainingTask, backend: str) -> Any:
+    """Import Keras on one backend, seeded; the environment must be set before.
+
+    Raises:
+        MissingExtraError: the backend is not installed.
+    """
+    packages = _PACKAGES[backend]
+    if find_spec(packages[0]) is None:
+        extra = {"tensorflow": "keras", "torch": "lightning"}.get(backend, backend)
+        raise MissingExtraError(
+            f"training {task.training}: backend `{backend}` is not installed; install with: pip install -e '.[{extra}]'"
+        )
+    os.environ["KERAS_BACKEND"] = backend
+    if task.parameters["device"] == "cpu":
+        os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    if task.threads == 1:
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+    with light_import(*(name for name in _OPTIONAL if name not in packages)):
+        import keras
+    keras.utils.set_random_seed(task.seed)
+    if backend == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+    return keras
+
+
+def _compiled_model(keras: Any, task: TrainingTask, backend: str) -> Any:
+    """Return the user's model, built, checked and compiled, with the variables of its optimiser.
+
+    Raises:
+        ConfigError: it is not a model that can be trained and exported.
+    """
+    model, where = build(task), architecture_path(task.kind, task.architecture)
+    if not isinstance(model, keras.Model):
+        raise ConfigError(f"{where}: build(task) returned {type(model).__name__}, expected a keras.Model")
+    if getattr(model, "compiled", False):
+        raise ConfigError(f"{where}: build(task) returned a compiled model; leave out `compile`, the trainer calls it")
+    if unfit := [layer for layer in _all_layers(model) if type(layer).__name__ in _UNFIT_LAYERS]:
+        kind = type(unfit[0]).__name__
+        raise ConfigError(f"{where}: layer `{unfit[0].name}` is a {kind} layer; {_UNFIT_LAYERS[kind]}")
+    shape = tuple(model(np.zeros((1, task.spec.n_features), np.float32)).shape)
+    if shape != (1, task.spec.n_outputs):
+        raise ConfigError(
+            f"{where}: the network turns one row into shape {shape}, expected (1, {task.spec.n_outputs}): "
+            + ("one number (a logit, before any softmax) per class" if task.spec.classes else "one number")
+        )
+    weight_decay = task.parameters["weight_decay"]
+    optimizer = keras.optimizers.Adam(task.parameters["learning_rate"], weight_decay=weight_decay or None, epsilon=1e-8)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(
+        optimizer=optimizer,
+        loss=loss if task.spec.classes else keras.losses.MeanSquaredError(),
+        steps_per_execution=_STEPS_PER_CALL if backend == "jax" else 1,
+        jit_compile=backend == "jax",
+    )
+    optimizer.build(model.trainable_variables)
+    return model
+
+
+def _all_layers(model: Any) -> Iterable[Any]:
+    for layer in getattr(model, "layers", ()):
+        yield layer
+        yield from _all_layers(layer)
+
+
+def _run_epochs(
+    model: Any, task: TrainingTask, train: PreparedSplit, validation: PreparedSplit, train_block: TrainBlock
+) -> EpochJournal:
+    """Train until the epochs or the patience are at their end, and leave the model with its best weights."""
+    batch_rows = int(str(task.parameters["batch_size"]))
+    with EpochJournal(task) as journal:
+        best = model.get_weights()
+        if journal.resumed_state:
+            best = _load_state(model, journal.resumed_state)
+        for epoch in journal.remaining_epochs():
+            model.reset_metrics()
+            for block in training_blocks(task, train, epoch, batch_rows):
+                train_block(block)
+            scores = {name: float(value) for name, value in model.get_metrics_result().items()}
+            scores |= validation_scores(task, _predict(model, validation), validation)
+            if journal.record(epoch, scores):
+                best = model.get_weights()
+            journal.checkpoint(epoch, partial(_save_state, model, best))
+    model.set_weights(best)
+    return journal
+
+
+def _learn_on_tensorflow(model: Any, batch_rows: int) -> TrainBlock:
+    """Return a function that goes through all batches of a block in one call."""
+    import tensorflow
+
+    def learn(block: tuple[Any, ...]) -> None:
+        rows = tensorflow.shape(block[0])[0]
+        for start in tensorflow.range(0, rows, batch_rows):
+            stop = tensorflow.minimum(start + batch_rows, rows)
+            model.train_step(tuple([part[start:stop] for part in block]))
+
+    compiled = tensorflow.function(learn, reduce_retracing=True)
+
+    def learn_block(block: tuple[Array, ...]) -> None:
+        compiled(tuple(tensorflow.convert_to_tensor(part) for part in block))
+
+    return learn_block
+
+
+def _learn_by_fit(model: Any, batch_rows: int) -> TrainBlock:
+    """Return a function that goes through the batches of a block with Keras's own loop."""
+
+    def learn_block(block: tuple[Array, ...]) -> None:
+        features, target, *weights = block
+        model.fit(features, target, batch_rows, sample_weight=weights[0] if weights else None, shuffle=False, verbose=0)
+
+    return learn_block
+
+
+def _predict(model: Any, split: PreparedSplit) -> Array:
+    """Return the model's output, float32 of shape (n_rows, n_outputs)."""
+    outputs = [np.asarray(model.predict_on_batch(features)) for features in feature_blocks(split)]
+    return np.concatenate(outputs).astype(np.float32, copy=False)
+
+
+def _write_model(model: Any, path: Path) -> None:
+    """Write a ``.keras`` file whose bytes depend on the model alone: without the time at which it was written."""
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / path.name
+        model.save(written)
+        with zipfile.ZipFile(written) as source, zipfile.ZipFile(path, "w") as target:
+            for name in sorted(source.namelist()):
+                content = source.read(name)
+                if name == "metadata.json":
+                    content = json.dumps({**json.loads(content), "date_saved": "1980-01-01@00:00:00"}).encode()
+                target.writestr(zipfile.ZipInfo(name, _FIRST_DAY), content)
+
+
+def _save_state(model: Any, best: list[Array], folder: Path) -> None:
+    state = {f"variable_{index}": np.asarray(value) for index, value in enumerate(_variables(model))}
+    weights = {f"best_{index}": value for index, value in enumerate(best)}
+    np.savez(folder / _STATE_FILE, allow_pickle=False, **state, **weights)
+
+
+def _load_state(model: Any, folder: Path) -> list[Array]:
+    """Put a checkpoint's weights, optimiser and random state into the model, and return its best weights."""
+    with np.load(folder / _STATE_FILE, allow_pickle=False) as state:
+        for index, variable in enumerate(_variables(model)):
+            variable.assign(state[f"variable_{index}"])
+        return [state[f"best_{index}"] for index in range(len(model.weights))]
+
+
+def _variables(model: Any) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _backend_version(backend: str) -> str:
+    if backend == "tensorflow":  # its packages have several names
+        import tensorflow
+
+        return str(tensorflow.__version__)
+    return version(backend)
