@@ -1,6 +1,6 @@
 """Make a validated table ready for training: the prepare stage.
 
-`prepare` is the step. It reads in this order: `config` (what may be configured), `table` (the ingested rows, batchwise),
+`prepare` is the step. It reads in this order: `config` (what may be configured), `table` (its rows in batches),
 `selection` (which columns become which inputs), `splits` (which rows train, choose and test), `target` (the label),
 `statistics` (of the train split only), `graph` (the preprocessing as one ONNX graph), `matrix` (what is written).
 

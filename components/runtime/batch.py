@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 
@@ -19,32 +20,44 @@ DTYPES: Mapping[ColumnType, np.dtype[np.generic]] = {
 }
 
 
-def check_batch(inputs: Sequence[InputSpec], batch: Batch) -> int:
-    """Return the number of rows of `batch`, once it is what `inputs` ask for.
+_FLOAT, _OBJECT = DTYPES[ColumnType.FLOAT64], DTYPES[ColumnType.STRING]
 
-    Raises:
-        SchemaError: an input is missing, unknown, empty, of another type or shape, or holds a value it may not hold.
-    """
-    if len(batch) != len(inputs) or any(spec.name not in batch for spec in inputs):
-        _refuse_names(inputs, batch)
-    n_rows = _count_rows(inputs[0], batch[inputs[0].name])
-    floats = []
-    for spec in inputs:
-        array = batch[spec.name]
-        if array.shape != (n_rows, *spec.shape):
-            _refuse_shape(spec, array, n_rows)
-        if spec.type is ColumnType.STRING:
-            _check_strings(spec, array)
-        elif array.dtype != DTYPES[spec.type]:
-            _refuse_type(spec, array)
-        elif spec.type is ColumnType.FLOAT64:
-            floats.append(array.ravel())
-    # one look at all numbers together: per input it would cost as much as the prediction of a row
-    if floats and not np.isfinite(np.concatenate(floats)).all():
-        for spec in inputs:
-            if spec.type is ColumnType.FLOAT64:
-                check_numbers(spec, batch[spec.name])
-    return n_rows
+
+class BatchCheck:
+    """Check batches against a product's inputs; made once, since it is asked before every prediction."""
+
+    def __init__(self, inputs: Sequence[InputSpec]) -> None:
+        """Take what a product takes; there is at least one input."""
+        self._inputs = tuple(inputs)
+        self._plain = tuple((spec, spec.name, DTYPES[spec.type], spec.shape) for spec in inputs)
+        self._names = frozenset(spec.name for spec in inputs)
+
+    def __call__(self, batch: Batch) -> int:
+        """Return the number of rows of `batch`, once it is what the inputs ask for.
+
+        Raises:
+            SchemaError: an input is missing, unknown, empty, of another type or shape, or has a value it may not have.
+        """
+        if len(batch) != len(self._inputs) or not self._names.issubset(batch):
+            _refuse_names(self._inputs, batch)
+        n_rows = _count_rows(self._inputs[0], batch[self._inputs[0].name])
+        floats = []
+        for spec, name, dtype, shape in self._plain:
+            array = batch[name]
+            if array.shape != (n_rows, *shape):
+                _refuse_shape(spec, array, n_rows)
+            if dtype is _OBJECT:
+                _check_strings(spec, array)
+            elif array.dtype != dtype:
+                _refuse_type(spec, array)
+            elif dtype is _FLOAT:
+                floats.append(array.ravel() if shape else array)
+        # one look at all numbers together: one per input would cost as much as the prediction of a row
+        if floats and not np.isfinite(np.concatenate(floats)).all():
+            for spec in self._inputs:
+                if spec.type is ColumnType.FLOAT64:
+                    check_numbers(spec, batch[spec.name])
+        return n_rows
 
 
 def check_numbers(spec: InputSpec, array: Tensor, first_row: int = 0) -> None:
@@ -108,7 +121,7 @@ def _check_strings(spec: InputSpec, array: Tensor) -> None:
         raise SchemaError(missing_message(spec, values.index(MISSING_STRING)))
 
 
-def _refuse_names(inputs: Sequence[InputSpec], batch: Batch) -> None:
+def _refuse_names(inputs: Sequence[InputSpec], batch: Batch) -> NoReturn:
     names = [spec.name for spec in inputs]
     if missing := [name for name in names if name not in batch]:
         raise SchemaError(f"input `{missing[0]}` is missing; expected: {', '.join(names)}")

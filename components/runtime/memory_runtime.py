@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from components.errors import DigestMismatchError, FaultError
-from components.runtime.batch import check_batch, check_output
+from components.runtime.batch import BatchCheck, check_output
 from components.runtime.protocol import Batch
 from components.types.product import ProductRef, Signature
 
@@ -20,6 +20,7 @@ class MemoryRuntime:
         self._digest = digest
         self._signature = signature
         self._respond = respond
+        self._check = BatchCheck(signature.inputs)
         self._loaded = False
 
     def load(self, product: ProductRef) -> Signature:
@@ -42,7 +43,7 @@ class MemoryRuntime:
         """
         if not self._loaded:
             raise FaultError("no product is loaded; call `load` first")
-        n_rows = check_batch(self._signature.inputs, batch)
+        n_rows = self._check(batch)
         outputs = self._respond(batch)
         check_output(outputs, self._signature, n_rows)
         return outputs

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from components.errors import DigestMismatchError, FaultError, SchemaError
-from components.runtime.batch import DTYPES, check_batch, check_output
+from components.runtime.batch import DTYPES, BatchCheck, check_output
 from components.runtime.external_data import has_external_data
 from components.runtime.protocol import PREDICTION, PROBABILITIES, Tensor
 from components.runtime.signature import parse_signature
@@ -35,7 +35,7 @@ class OnnxRuntime:
     def __init__(self, threads: int = 1) -> None:
         """Take how many threads one prediction may use."""
         self._threads = threads
-        self._loaded: tuple[Any, Signature] | None = None
+        self._loaded: tuple[Any, Signature, BatchCheck] | None = None
 
     def load(self, product: ProductRef) -> Signature:
         """Check the product's bytes, load them, predict one row to warm up, and return the signature.
@@ -55,7 +55,7 @@ class OnnxRuntime:
             check_output(_run(session, signature, _one_row(signature.inputs)), signature, n_rows=1)
         except SchemaError as error:
             raise FaultError(f"{product.directory} does not predict an empty row: {error}") from error
-        self._loaded = session, signature
+        self._loaded = session, signature, BatchCheck(signature.inputs)
         return signature
 
     def predict(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -67,8 +67,8 @@ class OnnxRuntime:
         """
         if self._loaded is None:
             raise FaultError("no product is loaded; call `load` first")
-        session, signature = self._loaded
-        n_rows = check_batch(signature.inputs, batch)
+        session, signature, check = self._loaded
+        n_rows = check(batch)
         outputs = _run(session, signature, batch)
         check_output(outputs, signature, n_rows)
         return outputs
