@@ -13,7 +13,7 @@ from components.types.dataset import ColumnType
 
 Name = Annotated[str, Field(min_length=1)]
 FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSIONS = (".gz", ".bz2", ".zst")
 
 
 class SklearnSource(Section):
@@ -63,7 +63,7 @@ class FilesSource(Section):
         return "://" in self.path
 
     def format_of(self, name: str) -> str | None:
-        """Return the format of one of the files, or None when its ending says nothing."""
+        """Return a file's format, or None when its ending says nothing; ``.gz`` and the like are ignored."""
         for ending in COMPRESSIONS:
             name = name.removesuffix(ending)
         return self.format or next((kind for ending, kind in FORMATS.items() if name.lower().endswith(ending)), None)

@@ -40,7 +40,7 @@ def own_type(dtype: pl.DataType) -> ColumnType | None:
 def convert(values: pl.Series, target: ColumnType) -> tuple[pl.Series, int | None]:
     """Return the values as `target`, and the position of the first that does not fit (None when all do).
 
-    NaN becomes null. Whole numbers become timestamps as seconds since 1970; 0 and 1 become bool.
+    NaN becomes null. Whole numbers become timestamps as seconds since 1970, 0 and 1 become bool; also as text.
     """
     if isinstance(values.dtype, pl.Categorical | pl.Enum):
         values = values.cast(pl.String)
@@ -96,10 +96,13 @@ def _timestamp(values: pl.Series) -> pl.Series:
     if values.dtype.is_integer():
         seconds = values.cast(pl.Int64, strict=False)
         return (seconds.clip(-(2**43), 2**43) * 1_000_000).cast(pl.Datetime("us"))
-    return _iso(values) if values.dtype == pl.String else _nothing(values, pl.Datetime("us"))
+    if values.dtype != pl.String:
+        return _nothing(values, pl.Datetime("us"))
+    seconds = _timestamp(values.cast(pl.Int64, strict=False))
+    return seconds.zip_with(seconds.is_not_null(), iso_timestamp(values))
 
 
-def _iso(texts: pl.Series) -> pl.Series:
+def iso_timestamp(texts: pl.Series) -> pl.Series:
     """Return ISO 8601 dates and times; one with an offset becomes UTC."""
     plain = texts.str.replace("T", " ", literal=True)
     with_offset = plain.str.contains(_OFFSET) & (plain.str.len_bytes() > len("2020-01-01"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from components.data.convert import convert
+from components.data.convert import iso_timestamp
 from components.types.dataset import ColumnType
 
 _LEADING_ZERO = r"^[+-]?0\d"
@@ -49,4 +49,4 @@ def _fits(texts: pl.Series, kind: ColumnType) -> bool:
         return texts.cast(pl.Int64 if kind is ColumnType.INT64 else pl.Float64, strict=False).null_count() == 0
     if kind is ColumnType.BOOL:
         return texts.str.to_lowercase().is_in(["true", "false"]).all()
-    return convert(texts, kind)[1] is None
+    return iso_timestamp(texts).null_count() == 0

@@ -38,7 +38,7 @@ def ingest(model: str, section: DataSection, root: Path = Path()) -> DatasetMani
         types = source_types(reader, section.types, section.drop)
         pipeline = _Shaping(section, types, check_label(section.target, types))
         with TableWriter(target / TABLE_FILE, pipeline.types) as writer:
-            for piece in reader.pieces():
+            for piece in reader.pieces(list(types)):
                 writer.write(pipeline.shape(piece))
         pipeline.finish(writer.rows, section.source.kind)
         manifest = DatasetManifest(

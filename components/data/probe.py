@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.data.config import DataSection, SklearnSource
+from components.data.config import DataSection, FilesSource, SklearnSource
 from components.data.snapshot import Snapshot, source_file
 from components.stage.files import write_json
 from components.types.record import read
@@ -43,4 +43,10 @@ def probe(section: DataSection, root: Path = Path()) -> Snapshot:
         from components.data.bundled import probe_bundled
 
         return probe_bundled(source.table)
-    raise NotImplementedError
+    if isinstance(source, FilesSource):
+        from components.data.listing import probe_files
+
+        return probe_files(source, root)
+    from components.data.sql_source import probe_query
+
+    return probe_query(source, section.id, root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,10 +46,11 @@ class Reader(Protocol):
         """
         ...
 
-    def pieces(self) -> Iterator[Piece]:
-        """Give the rows.
+    def pieces(self, names: Sequence[str]) -> Iterator[Piece]:
+        """Give the rows, with these columns only.
 
         Raises:
+            SchemaError: rows are not of one form.
             SourceError: the source cannot be read.
         """
         ...
@@ -68,9 +69,9 @@ class FrameReader:
         """Give the table's types."""
         yield self.place, self.frame.schema
 
-    def pieces(self) -> Iterator[Piece]:
-        """Give the whole table."""
-        yield Piece(self.place, 0, self.frame)
+    def pieces(self, names: Sequence[str]) -> Iterator[Piece]:
+        """Give the whole table at once."""
+        yield Piece(self.place, 0, self.frame.select(names))
 
 
 def piece_rows(n_columns: int) -> int:

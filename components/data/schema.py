@@ -104,7 +104,7 @@ def _same_names(before: Iterable[str], now: Iterable[str], place: str, first_pla
 
 def _inferred(reader: Reader, names: Sequence[str]) -> Mapping[str, ColumnType]:
     evidence = {name: ColumnEvidence() for name in names}
-    for piece in reader.pieces():
+    for piece in reader.pieces(names):
         for name, column in evidence.items():
             column.add(piece.frame[name])
     return {name: column.type for name, column in evidence.items()}

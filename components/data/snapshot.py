@@ -18,7 +18,8 @@ class FileEntry:
 
     path: str
     """As the configuration writes it: relative to the project, or an address."""
-    size_bytes: int
+    size_bytes: int | None
+    """None where a server does not say."""
     sha256: str | None = None
     etag: str | None = None
     """What a server or store gave as the object's version."""
