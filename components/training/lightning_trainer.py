@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -202,7 +203,9 @@ def _run(module: LightningModule, task: TrainingTask, journal: EpochJournal, cou
         deterministic=True,
     )
     batches: Any = _Batches(task, train_split(task), lambda: trainer.current_epoch + 1)
-    trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)  # Lightning uses what torch is about to drop
+        trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
 
 
 def _predict(module: LightningModule, split: PreparedSplit) -> Array:

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from components.training.core.light_import import light_import
+
 
 class EventFiles:
     """Writes scalars that ``tensorboard --logdir reports/<model>/tensorboard`` shows."""
@@ -21,8 +23,9 @@ class EventFiles:
         if not resumed:
             shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
-        module = importlib.import_module("tensorboard.summary.writer.event_file_writer")
-        self._writer = module.EventFileWriter(str(directory))
+        with light_import("tensorflow"):  # TensorBoard would load it only to open a file
+            module = importlib.import_module("tensorboard.summary.writer.event_file_writer")
+            self._writer = module.EventFileWriter(str(directory))
 
     def scalar(self, step: int, name: str, value: float) -> None:
         """Write one value."""
