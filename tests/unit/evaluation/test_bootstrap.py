@@ -79,9 +79,7 @@ def test_pairing_sees_a_difference_that_two_intervals_hide():
     rng = np.random.default_rng(2)
     better = ranked(rng, 600)
     noisy = np.clip(better.probabilities[:, 1] + rng.normal(0, 0.1, 600), 0, 1)
-    worse = Scored(
-        better.task, better.classes, better.label, (noisy > 0.5) * 1, np.stack([1 - noisy, noisy], axis=1)
-    )
+    worse = Scored(better.task, better.classes, better.label, (noisy > 0.5) * 1, np.stack([1 - noisy, noisy], axis=1))
     _, low, high = paired_difference(better, worse, "auc", 500, seed=0, confidence=0.9)
     alone = intervals(better, 500, seed=0)["auc"]
     assert low > 0

@@ -19,9 +19,7 @@ def binary(label, score, threshold=0.5):
 def multiclass(label, probabilities):
     probabilities = np.asarray(probabilities, dtype=np.float64)
     classes = tuple(range(probabilities.shape[1]))
-    return Scored(
-        Task.MULTICLASS, classes, np.asarray(label, np.int64), probabilities.argmax(axis=1), probabilities
-    )
+    return Scored(Task.MULTICLASS, classes, np.asarray(label, np.int64), probabilities.argmax(axis=1), probabilities)
 
 
 def regression(label, predicted):
