@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
+import re
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 OBSERVED_CAP = 20
 """Observed values kept when an expectation observes a list."""
 _PLACE = "towpath_place"
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SINGLE_VALUES = ("_max_", "_min_", "_median_", "_quantile_", "_most_common_", "_distinct_")
 """Expectations that observe values of single rows, which a message must not show."""
 
@@ -53,25 +57,39 @@ def library_version() -> str:
     return version("great-expectations")
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what Great Expectations warns of and logs to itself: it quotes values."""
+    logger = logging.getLogger("great_expectations")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def require_known_expectations(suite: Suite) -> None:
     """Check that Great Expectations knows every expectation and accepts its arguments.
 
     Raises:
         SuiteError: it does not; the message names the first one.
     """
-    from great_expectations.compatibility.pydantic import ValidationError
-    from great_expectations.exceptions.exceptions import ExpectationNotFoundError, GreatExpectationsError
-    from great_expectations.expectations.registry import list_registered_expectation_implementations
+    with _quietly():
+        from great_expectations.exceptions.exceptions import ExpectationNotFoundError
+        from great_expectations.expectations.registry import list_registered_expectation_implementations
 
-    for index, each in enumerate(suite.expectations):
-        where = f"{suite.path}: expectations[{index}]"
-        try:
-            _configuration(index, each).to_domain_obj()
-        except ExpectationNotFoundError as error:
-            known = list_registered_expectation_implementations()
-            raise SuiteError(f"{where}: unknown expectation `{each.type}`{nearest(each.type, known)}") from error
-        except (ValidationError, GreatExpectationsError, TypeError, ValueError) as error:
-            raise SuiteError(f"{where} ({each.type}): {_first_fault(error)}") from error
+        for index, each in enumerate(suite.expectations):
+            where = f"{suite.path}: expectations[{index}]"
+            try:
+                _configuration(suite, index).to_domain_obj()
+            except ExpectationNotFoundError as error:
+                known = list_registered_expectation_implementations()
+                raise SuiteError(f"{where}: unknown expectation `{each.type}`{nearest(each.type, known)}") from error
+            except Exception as error:  # its own, pydantic's, or whatever a validator of one expectation raises
+                raise SuiteError(f"{where} ({each.type}): {_first_fault(error)}") from error
 
 
 def run_expectations(table: Table, suite: Suite, batch_bytes: int | None = None) -> tuple[ExpectationResult, ...]:
@@ -88,44 +106,58 @@ def run_expectations(table: Table, suite: Suite, batch_bytes: int | None = None)
     batches = plan_batches(table, suite, batch_bytes)
     require_known_expectations(suite)
     results: dict[int, ExpectationResult] = {}
-    for batch in batches:
-        for result in _run_batch(table, suite, batch):
-            results[result.outcome.index] = result
+    with _quietly():
+        asset = _asset()
+        for batch in batches:
+            for result in _run_batch(asset, table, suite, batch):
+                results[result.outcome.index] = result
     return tuple(results[index] for index in range(len(suite.expectations)))
 
 
-def _run_batch(table: Table, suite: Suite, batch: Batch) -> Iterator[ExpectationResult]:
+def _asset() -> Any:
+    """Return a place in Great Expectations where data frames can be put; nothing is stored, sent or drawn."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # its warnings quote values
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(enable=False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("table").add_dataframe_asset("columns")
-    frame = _frame(table, batch)
-    chosen = gx.ExpectationSuite(
-        name=suite.name, expectations=[_configuration(place, suite.expectations[place]) for place in batch.places]
-    )
+    return context.data_sources.add_pandas("table").add_dataframe_asset("columns")
+
+
+def _run_batch(asset: Any, table: Table, suite: Suite, batch: Batch) -> Iterator[ExpectationResult]:
+    from great_expectations import ExpectationSuite
+
     result_format = {
         "result_format": "BASIC",
         "partial_unexpected_count": BAD_ROWS_CAP,
         "include_unexpected_rows": True,
     }
-    whole = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
-    results: list[Any] = whole.validate(chosen, result_format=result_format).results
-    found = {result.expectation_config.meta[_PLACE]: result for result in results}
+    chosen = ExpectationSuite(name=suite.name, expectations=[_configuration(suite, place) for place in batch.places])
+    definition = asset.add_batch_definition_whole_dataframe(f"batch {batch.places[0]}")
+    whole = definition.get_batch({"dataframe": _frame(table, batch)})
+    found = {
+        result.expectation_config.meta[_PLACE]: result
+        for result in whole.validate(chosen, result_format=result_format).results
+    }
     for place in batch.places:
         yield _judge(place, suite.expectations[place], found.get(place), batch.columns_by_place[place])
 
 
-def _configuration(place: int, expectation: Expectation) -> Any:
+def _configuration(suite: Suite, place: int) -> Any:
+    """Return an expectation as Great Expectations takes it, marked with its place in the suite."""
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
     from great_expectations.expectations.metadata_types import FailureSeverity
 
+    expectation = suite.expectations[place]
+    kwargs = dict(expectation.kwargs)
+    if suite.meta.columns.get(str(kwargs.get("column"))) is ColumnType.TIMESTAMP:
+        for bound in ("min_value", "max_value"):
+            if isinstance(value := kwargs.get(bound), str) and _DAY.fullmatch(value):
+                kwargs[bound] = f"{value}T00:00:00"  # a day would become a date, which pandas compares with no time
     return ExpectationConfiguration(
         type=expectation.type,
-        kwargs=dict(expectation.kwargs),
+        kwargs=kwargs,
         meta={_PLACE: place},
         severity=FailureSeverity(expectation.severity.value),
     )
