@@ -1,4 +1,4 @@
-"""Servers that tests of more than one folder use; each is started by the first test that asks for it."""
+"""Servers and products that tests of more than one folder use; each is made by the first test that asks for it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
+from components.stage.files import tree_digest, write_json
+from components.types.dataset import ColumnType, Task
+from components.types.product import GRAPH_FILE, SIGNATURE_FILE, InputSpec, ProductRef, Signature
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +87,122 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'ledger' / 'ledger.db'}"
     url: str = request.getfixturevalue("postgresql_url")
     return url
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run an MLflow server on a database and artifacts of its own, and return its address."""
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_until_healthy(f"http://127.0.0.1:{port}/health", server, folder / "log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, 9)
+        server.wait()
+
+
+def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"the server did not come up: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def table_product(tmp_path: Path) -> ProductRef:
+    """Return a product of four raw columns, one of each type; it says ``yes`` where they add up to something positive.
+
+    ``age`` is nullable and counts nothing when missing, ``city`` is nullable and counts -3 when missing or unseen.
+    """
+    onnx = pytest.importorskip("onnx")
+    float64, int64, boolean, string = (onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64, onnx.TensorProto.BOOL, 8)
+    node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [
+        node("IsNaN", ["age"], ["no_age"]),
+        node("Where", ["no_age", "zero", "age"], ["known_age"]),
+        node("Cast", ["known_age"], ["z_age"], to=1),
+        node(
+            "LabelEncoder",
+            ["city"],
+            ["z_city"],
+            domain="ai.onnx.ml",
+            keys_strings=["Rome", "Oslo"],
+            values_floats=[1.0, 2.0],
+            default_float=-3.0,
+        ),
+        node("Cast", ["trips"], ["z_trips"], to=1),
+        node("Cast", ["vip"], ["z_vip"], to=1),
+        node("Sum", ["z_age", "z_city", "z_trips", "z_vip"], ["z"]),
+        node("Sigmoid", ["z"], ["yes"]),
+        node("Sub", ["one", "yes"], ["no"]),
+        node("Unsqueeze", ["yes", "axis"], ["yes_column"]),
+        node("Unsqueeze", ["no", "axis"], ["no_column"]),
+        node("Concat", ["no_column", "yes_column"], ["probabilities"], axis=1),
+        node("ArgMax", ["probabilities"], ["index"], axis=1, keepdims=0),
+        node(
+            "LabelEncoder",
+            ["index"],
+            ["prediction"],
+            domain="ai.onnx.ml",
+            keys_int64s=[0, 1],
+            values_strings=["no", "yes"],
+        ),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "table",
+        [
+            value("age", float64, ["n"]),
+            value("city", string, ["n"]),
+            value("trips", int64, ["n"]),
+            value("vip", boolean, ["n"]),
+        ],
+        [value("prediction", string, ["n"]), value("probabilities", 1, ["n", 2])],
+        [
+            onnx.helper.make_tensor("zero", float64, [], [0.0]),
+            onnx.helper.make_tensor("one", 1, [], [1.0]),
+            onnx.helper.make_tensor("axis", int64, [1], [1]),
+        ],
+    )
+    kinds = {"age": ColumnType.FLOAT64, "city": ColumnType.STRING, "trips": ColumnType.INT64, "vip": ColumnType.BOOL}
+    inputs = tuple(InputSpec(name, kind, (), name in {"age", "city"}, (name,)) for name, kind in kinds.items())
+    return _save_product(tmp_path / "table-product", graph, Signature(Task.BINARY, inputs, ("no", "yes")))
+
+
+@pytest.fixture
+def image_product(tmp_path: Path) -> ProductRef:
+    """Return a product of one image of two by three pixels; its prediction is their sum."""
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("ReduceSum", ["image", "axes"], ["prediction"], keepdims=0)],
+        "image",
+        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.DOUBLE, ["n", 2, 3])],
+        [onnx.helper.make_tensor_value_info("prediction", onnx.TensorProto.DOUBLE, ["n"])],
+        [onnx.helper.make_tensor("axes", onnx.TensorProto.INT64, [2], [1, 2])],
+    )
+    pixels = tuple(f"pixel_{row}_{column}" for row in range(2) for column in range(3))
+    spec = InputSpec("image", ColumnType.FLOAT64, (2, 3), nullable=False, columns=pixels)
+    return _save_product(tmp_path / "image-product", graph, Signature(Task.REGRESSION, (spec,), ()))
+
+
+def _save_product(folder: Path, graph: object, signature: Signature) -> ProductRef:
+    onnx = pytest.importorskip("onnx")
+    opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
+    folder.mkdir()
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), folder / GRAPH_FILE)
+    write_json(folder / SIGNATURE_FILE, signature)
+    return ProductRef(folder, tree_digest(folder))
