@@ -1,0 +1,1 @@
+"""Break copies of a real run, and see whether the gates refuse them. Writes only below a given folder."""

@@ -1,0 +1,73 @@
+"""Make a model really worse: the same graph with its weights in another order. Knows no metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from components.errors import FaultError
+from components.stage.files import tree_digest, whole_directory
+from components.types.product import GRAPH_FILE, SIGNATURE_FILE, ProductRef
+
+_REAL = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
+
+
+def shuffle_weights(product: ProductRef, target: Path, seed: int) -> ProductRef:
+    """Write a copy of `product` whose weights are shuffled and turned around, each tensor by itself.
+
+    Raises:
+        FaultError: the graph holds no weights to shuffle.
+    """
+    model = onnx.load(str(product.directory / GRAPH_FILE))
+    generator = np.random.default_rng(seed)
+    changed = sum(_shuffle_tensor(tensor, generator) for tensor in _tensors(model.graph))
+    changed += sum(_shuffle_attribute(attribute, generator) for attribute in _attributes(model.graph))
+    if not changed:
+        raise FaultError(f"{product.directory / GRAPH_FILE} holds no weights that could be shuffled")
+    with whole_directory(target) as folder:
+        (folder / GRAPH_FILE).write_bytes(model.SerializeToString(deterministic=True))
+        (folder / SIGNATURE_FILE).write_bytes((product.directory / SIGNATURE_FILE).read_bytes())
+    return ProductRef(target, tree_digest(target), product.runtime)
+
+
+def _attributes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield attribute
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _attributes(inner)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for attribute in _attributes(graph):
+        if attribute.HasField("t"):
+            yield attribute.t
+        for inner in (attribute.g, *attribute.graphs):
+            yield from inner.initializer
+
+
+def _shuffle_tensor(tensor: Any, generator: np.random.Generator) -> int:
+    if tensor.data_type not in _REAL:
+        return 0
+    values = numpy_helper.to_array(tensor)
+    if values.size < 2:
+        return 0
+    shuffled = -generator.permutation(values.ravel()).reshape(values.shape)
+    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(shuffled), tensor.name))
+    return 1
+
+
+def _shuffle_attribute(attribute: Any, generator: np.random.Generator) -> int:
+    """Shuffle a list of numbers: the coefficients of a linear model, the leaves of a tree."""
+    if len(attribute.floats) < 2:
+        return 0
+    shuffled = -generator.permutation(np.array(attribute.floats))
+    del attribute.floats[:]
+    attribute.floats.extend(shuffled.tolist())
+    return 1
