@@ -58,7 +58,12 @@ class Comparison:
     def training_rows(self) -> list[tuple[Any, ...]]:
         """Return the trainings as rows of a table."""
         return [
-            (t.training, *(t.metrics.get(name) for name in self.metrics), t.product_bytes, (t.product_digest or "")[:12])
+            (
+                t.training,
+                *(t.metrics.get(name) for name in self.metrics),
+                t.product_bytes,
+                (t.product_digest or "")[:12],
+            )
             for t in self.trainings
         ]
 
@@ -98,7 +103,8 @@ def _training(model: str, training: str, root: Path) -> ComparedTraining:
     except (OSError, ValueError):
         return ComparedTraining(training, {}, None, None)
     shown = {
-        name: f"{value.value:.4f} [{value.low:.4f}, {value.high:.4f}]" for name, value in evaluation.test.metrics.items()
+        name: f"{value.value:.4f} [{value.low:.4f}, {value.high:.4f}]"
+        for name, value in evaluation.test.metrics.items()
     }
     return ComparedTraining(training, shown, result.product_bytes, result.product_digest)
 

@@ -29,7 +29,9 @@ from pipelines.stages import model_stages, push_outputs
 from pipelines.state import STORE, ledger_url
 
 
-def register_and_place(config: ModelConfig, judgement: Judgement, recording: Recording, root: Path) -> int:
+def register_and_place(
+    config: ModelConfig, judgement: Judgement, recording: Recording, root: Path, flow_run_id: str
+) -> int:
     """Push the bytes, register the version, make it stable locally, and let MLflow and the gateway know.
 
     Raises:
@@ -40,7 +42,7 @@ def register_and_place(config: ModelConfig, judgement: Judgement, recording: Rec
     push_outputs(model_stages(config.name, [judgement.candidate.training]), root)
     registry = Registry(recording.tracker().connection)
     with TemporaryDirectory(prefix="towpath-lineage-") as folder:
-        request = _request(config, judgement, recording, root, Path(folder))
+        request = _request(config, judgement, recording, root, Path(folder), flow_run_id)
         version = registry.register(request)
     Store(root / STORE).put(request.product.directory)
     slot = _place(version, request, judgement)
@@ -101,7 +103,7 @@ def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: 
 
 
 def _request(
-    config: ModelConfig, judgement: Judgement, recording: Recording, root: Path, folder: Path
+    config: ModelConfig, judgement: Judgement, recording: Recording, root: Path, folder: Path, flow_run_id: str
 ) -> RegistrationRequest:
     training = judgement.candidate.training
     outputs = root / "out" / config.name
@@ -138,7 +140,7 @@ def _request(
         parameters=result.parameters,
         native_files=result.native_files,
         author=actor(),
-        flow_run_id=judgement.flow_run_id,
+        flow_run_id=flow_run_id,
     )
     signature = record.read(Signature, product.directory / "signature.json")
     return RegistrationRequest(

@@ -20,7 +20,7 @@ from pipelines.config import ModelConfig, load_model
 from pipelines.console import RunView
 from pipelines.outcome import RunOutcome
 from pipelines.selection import baseline_training, settled_version
-from pipelines.stages import Reasons, changed_stages, model_stages
+from pipelines.stages import Reasons, changed_stages, following, model_stages
 from pipelines.state import LOCKS
 
 
@@ -75,7 +75,8 @@ def planned(request: RunRequest, root: Path = Path()) -> Reasons:
     """Return what a run would do, and why, without probing the source or changing anything."""
     plan = plan_run(request, root)
     forced = dict.fromkeys(sorted(plan.forced), ("it is forced",))
-    return {stage: why for stage in plan.stages if (why := forced.get(stage) or plan.changed.get(stage))}
+    would = following({**plan.changed, **forced}, plan.stages, plan.config.name)
+    return {stage: would[stage] for stage in plan.stages if stage in would}
 
 
 def run_pipeline(request: RunRequest, view: RunView, root: Path = Path()) -> RunOutcome:
@@ -91,7 +92,7 @@ def run_pipeline(request: RunRequest, view: RunView, root: Path = Path()) -> Run
         write_probe(config.name, config.model.data, root)
         plan = plan_run(request, root)
         if not plan.changed and not plan.forced:
-            version = settled_version(config, plan.trainings, root) if plan.register else None
+            version = settled_version(config, plan.trainings, root, plan.candidate) if plan.register else None
             if version is not None:
                 return RunOutcome(config.name, True, time.monotonic() - begin, version=version)
         return _run_flow(plan, view, root)

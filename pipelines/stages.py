@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from components.errors import (
     ConfigError,
     InfrastructureError,
@@ -69,7 +71,32 @@ def changed_stages(stages: Iterable[str], root: Path = Path()) -> Reasons:
     """
     with _repository(root) as repository:
         status = repository.status(targets=list(stages))
-    return {stage: tuple(_reasons(changes)) for stage, changes in status.items() if _reasons(changes)}
+    known = _locked_stages(root)
+    return {
+        stage: tuple(reasons) if stage in known else ("it has never been run",)
+        for stage, changes in status.items()
+        if (reasons := _reasons(changes))
+    }
+
+
+def following(changed: Reasons, stages: Iterable[str], model: str) -> Reasons:
+    """Return `changed` and, for the stages that come after a changed one, what they follow from.
+
+    Such a stage runs unless the one before it gives the very same bytes again.
+    """
+    found = dict(changed)
+    for stage in stages:
+        step, _, training = stage.partition("@")
+        before = {
+            "ingest": (),
+            "validate": (f"ingest@{model}",),
+            "prepare": (f"ingest@{model}", f"validate@{model}"),
+            "train": (f"prepare@{model}",),
+            "evaluate": (f"prepare@{model}", f"train@{training}"),
+        }[step]
+        if stage not in found and (cause := next((each for each in before if each in found), None)):
+            found[stage] = (f"it follows {cause}",)
+    return found
 
 
 def push_outputs(stages: Iterable[str], root: Path = Path()) -> int:
@@ -87,6 +114,22 @@ def push_outputs(stages: Iterable[str], root: Path = Path()) -> int:
             words = " ".join(str(error).split())
             raise InfrastructureError(f"DVC could not push the outputs to its remote: {words}") from error
     return sent
+
+
+def pull_outputs(stages: Iterable[str], root: Path = Path()) -> None:
+    """Fetch the stages' outputs from the default DVC remote.
+
+    Raises:
+        InfrastructureError: the remote cannot be reached, or lacks some of the bytes.
+    """
+    from dvc.exceptions import DvcException
+
+    with _repository(root) as repository:
+        try:
+            repository.pull(targets=list(stages))
+        except (DvcException, OSError) as error:
+            words = " ".join(str(error).split())
+            raise InfrastructureError(f"DVC could not fetch the outputs from its remote: {words}") from error
 
 
 class StageRunner:
@@ -214,6 +257,13 @@ def _repository(root: Path) -> Repo:
         return Repo(str(root), _wait_for_lock=True)
     except DvcException as error:
         raise ConfigError(f"DVC cannot read this project: {' '.join(str(error).split())}") from error
+
+
+def _locked_stages(root: Path) -> set[str]:
+    path = root / "dvc.lock"
+    if not path.is_file():
+        return set()
+    return set((yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages") or {})
 
 
 def _reasons(changes: list[Any]) -> list[str]:

@@ -35,7 +35,7 @@ def quiet(environment: MutableMapping[str, str] = os.environ) -> None:
         environment.setdefault(name, value)
     environment.setdefault("PREFECT_HOME", str((STATE / "prefect").resolve()))
     environment.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    environment.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    environment.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the server keeps all of it
 
 
 def ledger_url() -> str:

@@ -17,17 +17,19 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
+from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from components.errors import InfrastructureError, TowpathError
-from components.types.evaluation import Evaluation, Verdict
+from components.types.evaluation import Verdict
 from pipelines.console import LineView, RunView
-from pipelines.judgement import Judgement, gather_and_judge
+from pipelines.judgement import Judgement, judge_candidate, require_passed
 from pipelines.outcome import RunOutcome, StageOutcome
 from pipelines.promotion import register_and_place
 from pipelines.recording import Recording
 from pipelines.run import RunPlan, RunRequest, plan_run
-from pipelines.selection import choose
+from pipelines.run_report import record_judgement
+from pipelines.selection import Choice, choose
 from pipelines.stages import StageRun, StageRunner
 
 _prepared: ContextVar[Work | None] = ContextVar("prepared", default=None)
@@ -76,13 +78,7 @@ class Work:
 
 def is_infrastructure(_task: Any, _run: Any, state: Any) -> bool:
     """Say whether a failed task may be tried again: only a server or a disk that failed is worth it."""
-    try:
-        state.result()
-    except InfrastructureError:
-        return True
-    except Exception:
-        return False
-    return False
+    return isinstance(state.data, InfrastructureError)
 
 
 _options: dict[str, Any] = {
@@ -121,23 +117,26 @@ def training_task(work: Work, training: str) -> StageRun:
 
 
 @task(name="gates", **_options)
-def gates_task(work: Work, candidate: Evaluation, evaluations: Sequence[Evaluation]) -> Judgement:
-    """Gather what the gates need, measured now and here, and judge."""
+def gates_task(work: Work, choice: Choice) -> Judgement:
+    """Gather what the gates need, measured now and here, judge, and record what they say before a refusal is raised."""
     with work.step("gates"):
-        return gather_and_judge(work.plan.config, candidate, evaluations, work.recording, work.root)
+        judgement, _ = judge_candidate(work.plan.config, choice.candidate, work.root)
+        record_judgement(work.recording, choice, judgement)
+        require_passed(judgement)
+        return judgement
 
 
 @task(name="register", **_options)
-def register_task(work: Work, judgement: Judgement) -> int:
+def register_task(work: Work, judgement: Judgement, flow_run_id: str) -> int:
     """Push the bytes, register the version, make it stable locally, project the aliases."""
     with work.step("register"):
-        return register_and_place(work.plan.config, judgement, work.recording, work.root)
+        return register_and_place(work.plan.config, judgement, work.recording, work.root, flow_run_id)
 
 
 @flow(
     name="training",
     flow_run_name="{model}",
-    task_runner=ThreadPoolTaskRunner(max_workers=max(2, os.cpu_count() or 2)),
+    task_runner=ThreadPoolTaskRunner[Any](max_workers=max(2, os.cpu_count() or 2)),
     persist_result=False,
     validate_parameters=False,
 )
@@ -182,6 +181,7 @@ def run_training_flow(plan: RunPlan, view: RunView, root: Path) -> RunOutcome:
         return outcome
     finally:
         _prepared.reset(token)
+        APILogWorker.drain_all(timeout=5)  # before a supervised server is stopped
 
 
 def _body(work: Work, begin: float) -> RunOutcome:
@@ -193,8 +193,8 @@ def _body(work: Work, begin: float) -> RunOutcome:
     recorded.result()
     _all_results([training_task.submit(work, training) for training in plan.trainings])
     choice = choose(plan.config, plan.trainings, work.root, plan.candidate)
-    judgement = gates_task.submit(work, choice.candidate, choice.evaluations).result()
-    version = register_task.submit(work, judgement).result() if plan.register else None
+    judgement = gates_task.submit(work, choice).result()
+    version = register_task.submit(work, judgement, flow_run_id).result() if plan.register else None
     order = {stage: index for index, stage in enumerate(plan.stages)}
     stages = sorted(work.stages, key=lambda done: order[done.stage])
     return RunOutcome(

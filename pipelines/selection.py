@@ -1,0 +1,99 @@
+"""Which training is the baseline, which one wins, and whether that is settled already. Reads records only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import ConfigError, GateRefusedError
+from components.evaluation.gates.winner import select_winner
+from components.release.peek import peek
+from components.types import record
+from components.types.evaluation import EVALUATION_FILE, Evaluation
+from components.types.release import Environment
+from pipelines.config import ModelConfig
+from pipelines.state import ledger_url
+
+BASELINE_KIND = "sklearn"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The training whose product is judged."""
+
+    candidate: Evaluation
+    evaluations: tuple[Evaluation, ...]
+    sentence: str
+    """Why it was chosen, for people."""
+
+
+def baseline_training(config: ModelConfig) -> str | None:
+    """Return the training that the others are held against, or None when that gate is switched off.
+
+    Raises:
+        ConfigError: it is not named, and not exactly one training is of the baseline's kind.
+    """
+    gate = config.model.gates.baseline
+    if gate is None:
+        return None
+    if gate.training is not None:
+        return next(iter(config.select((gate.training,))))
+    found = [name for name, training in config.trainings.items() if training.kind == BASELINE_KIND]
+    if len(found) != 1:
+        raise ConfigError(
+            f"{config.path}: {len(found)} trainings are of kind `{BASELINE_KIND}`; name the baseline in "
+            f"`models.{config.name}.gates.baseline.training`, or switch its gate off with `baseline: null`"
+        )
+    return found[0]
+
+
+def read_evaluations(model: str, trainings: Sequence[str], root: Path) -> tuple[Evaluation, ...]:
+    """Return what the evaluate stages recorded.
+
+    Raises:
+        GateRefusedError: a record is missing or not one.
+    """
+    evaluations = []
+    for training in trainings:
+        path = root / "out" / model / "evaluations" / training / EVALUATION_FILE
+        try:
+            evaluations.append(record.read(Evaluation, path))
+        except (OSError, ValueError) as error:
+            raise GateRefusedError(f"{path} is no evaluation ({error}); run `towpath run {model}`") from error
+    return tuple(evaluations)
+
+
+def choose(config: ModelConfig, trainings: Sequence[str], root: Path, candidate: str | None = None) -> Choice:
+    """Choose the winner on the validation split, or take the `candidate` that was asked for.
+
+    Raises:
+        GateRefusedError: an evaluation is missing, or nothing in it can be compared.
+    """
+    evaluations = read_evaluations(config.name, trainings, root)
+    if candidate is not None:
+        found = next(each for each in evaluations if each.training == candidate)
+        return Choice(found, evaluations, f"{candidate} was asked for; it was not chosen by its metrics")
+    gate = config.model.gates.baseline
+    selection = select_winner(evaluations, baseline_training(config), gate.margin if gate else 0.0)
+    winner = selection.winner
+    value = winner.validation.metrics[selection.metric]
+    sentence = (
+        f"{winner.training} won among {len(evaluations)} trainings on the validation split: "
+        f"{selection.metric} {value.value:.4f} ({value.direction} is better)"
+    )
+    notes = [f"{each.training} cannot win: {each.note}" for each in selection.standings if each.note]
+    return Choice(winner, evaluations, "; ".join([sentence, *notes]))
+
+
+def settled_version(config: ModelConfig, trainings: Sequence[str], root: Path, candidate: str | None) -> int | None:
+    """Return the stable version when it is the winner's product, judged by these very gates; else None."""
+    slot, stable = peek(ledger_url(), config.name, Environment.LOCAL)
+    if stable is None:
+        return None
+    try:
+        winner = choose(config, trainings, root, candidate).candidate
+    except GateRefusedError:
+        return None
+    same = (winner.product_digest, winner.dataset_digest) == (stable.digest, stable.dataset_digest)
+    return slot.stable if same else None
