@@ -64,6 +64,7 @@ class FilesSource(Section):
 
     def format_of(self, name: str) -> str | None:
         """Return a file's format, or None when its ending says nothing; ``.gz`` and the like are ignored."""
+        name = name.partition("?")[0] if "://" in name else name
         for ending in COMPRESSIONS:
             name = name.removesuffix(ending)
         return self.format or next((kind for ending, kind in FORMATS.items() if name.lower().endswith(ending)), None)

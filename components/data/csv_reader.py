@@ -49,7 +49,7 @@ class CsvReader:
                         assert isinstance(frame, pl.DataFrame)
                         yield Piece(file.place, first_row, self._cleaned(frame.select(raw[n] for n in names), names))
                         first_row += batch.num_rows
-            except pa.ArrowInvalid as error:
+            except (pa.ArrowInvalid, UnicodeDecodeError) as error:
                 raise SchemaError(_sentence(file.place, first_row, str(error))) from error
 
     def _open(self, file: LocalFile, header: list[str], wanted: list[str]) -> pacsv.CSVStreamingReader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +33,7 @@ def ingest(model: str, section: DataSection, root: Path = Path()) -> DatasetMani
         SchemaError: its columns or values are not as the configuration expects.
     """
     snapshot, source_digest = read_snapshot(model, root)
+    _remove_leftovers(dataset_dir(model, root))
     with whole_directory(dataset_dir(model, root)) as target, ExitStack() as stack:
         landing = Path(stack.enter_context(TemporaryDirectory(dir=target, prefix="landing-")))
         reader = stack.enter_context(open_source(model, section, snapshot, root, landing))
@@ -54,6 +56,12 @@ def ingest(model: str, section: DataSection, root: Path = Path()) -> DatasetMani
         )
         write_json(target / MANIFEST_FILE, manifest)
     return manifest
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what a killed ingest left beside `target`; DVC lets one ingest of a model run at a time."""
+    for leftover in target.parent.glob(f".{target.name}.*"):
+        shutil.rmtree(leftover)
 
 
 class _Shaping:
