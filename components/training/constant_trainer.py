@@ -1,4 +1,4 @@
-"""The smallest trainer: it predicts the same for every row. A baseline, a stand-in for tests, and an example to copy."""
+"""The smallest trainer, the same answer for every row: a baseline, a stand-in for tests, an example to copy."""
 
 from __future__ import annotations
 

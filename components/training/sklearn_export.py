@@ -1,30 +1,26 @@
-"""An estimator of scikit-learn as files: skops instead of pickle, the same bytes each time, and an ONNX graph."""
+"""Write an estimator of scikit-learn as an ONNX graph."""
 
 from __future__ import annotations
 
-import io
-import re
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import skops.io
+from skl2onnx import to_onnx
+from skl2onnx.common._registration import get_converter, register_converter
+from skl2onnx.common.data_types import FloatTensorType
 
-from components.errors import TrainingError
+from components.training.core.object_file import read_object
+from components.training.sklearn_trainer import PACKAGES
 from components.types.training import TrainingTask
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
-_TRUSTED_PACKAGES = ("sklearn.", "numpy.", "scipy.")
-_SCHEMA = "schema.json"
-_ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")|(?<=")\d+(?=\.npz")')
 
 
 def export(task: TrainingTask, native: tuple[Path, ...], network: Path) -> None:
     """Write the network of the estimator in `native`: ``probabilities`` for classes, else ``value``."""
-    from skl2onnx import to_onnx  # the fitting process reads and writes estimators, and does without
-    from skl2onnx.common.data_types import FloatTensorType
-
-    estimator = read_estimator(native[0])
+    _mend_histogram_trees()
+    estimator = read_object(native[0], PACKAGES)
     inputs = [("features", FloatTensorType([None, task.spec.n_features]))]
     options = {id(estimator): {"zipmap": False}} if task.spec.classes else None
     model = to_onnx(estimator, initial_types=inputs, options=options, target_opset=OPSET)
@@ -36,46 +32,37 @@ def export(task: TrainingTask, native: tuple[Path, ...], network: Path) -> None:
     network.write_bytes(model.SerializeToString(deterministic=True))
 
 
+def _mend_histogram_trees() -> None:
+    """Make histogram trees exportable: skl2onnx 1.20 mixes booleans into their integers, which onnx 1.23 refuses."""
+    for name in ("SklearnHistGradientBoostingClassifier", "SklearnHistGradientBoostingRegressor"):
+        original = get_converter(name)
+        register_converter(name, _with_integers(original), overwrite=True, options=original.get_allowed_options())
+
+
+def _with_integers(original: Any) -> Callable[[Any, Any, Any], None]:
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        original(scope, operator, _IntegerFlags(container))
+
+    return convert
+
+
+class _IntegerFlags:
+    """A container of nodes that takes truth values as 0 and 1, and is otherwise the one it wraps."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, *arguments: Any, nodes_missing_value_tracks_true: Any = (), **attributes: Any) -> None:
+        if len(nodes_missing_value_tracks_true):
+            attributes["nodes_missing_value_tracks_true"] = [int(flag) for flag in nodes_missing_value_tracks_true]
+        self._container.add_node(*arguments, **attributes)
+
+
 def _rename_output(model: Any, index: int, name: str) -> None:
     old, model.graph.output[index].name = model.graph.output[index].name, name
     for node in model.graph.node:
         for names in (node.input, node.output):
             names[:] = [name if each == old else each for each in names]
-
-
-def write_estimator(estimator: Any, path: Path) -> None:
-    """Write an estimator.
-
-    skops numbers what it stores by memory addresses and stamps its archive with the time; both are replaced.
-    """
-    numbers: dict[str, str] = {}
-
-    def stable(address: str) -> str:
-        return numbers.setdefault(address, str(len(numbers)))
-
-    with (
-        zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as source,
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target,
-    ):
-        schema = _ADDRESS.sub(lambda match: stable(match[0]), source.read(_SCHEMA).decode())
-        target.writestr(zipfile.ZipInfo(_SCHEMA), schema)
-        members = [name for name in source.namelist() if name != _SCHEMA]
-        for name in sorted(members, key=lambda each: int(stable(Path(each).stem))):
-            entry = zipfile.ZipInfo(f"{stable(Path(name).stem)}{Path(name).suffix}")
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            target.writestr(entry, source.read(name))
-
-
-def read_estimator(path: Path) -> Any:
-    """Return the estimator that `write_estimator` wrote.
-
-    Raises:
-        TrainingError: the file holds types that are not scikit-learn's own, or is damaged.
-    """
-    try:
-        unknown = skops.io.get_untrusted_types(file=path)
-        if strangers := [name for name in unknown if not name.startswith(_TRUSTED_PACKAGES)]:
-            raise TrainingError(f"{path} holds {strangers[0]}, which is no type of scikit-learn; train again")
-        return skops.io.load(path, trusted=unknown)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise TrainingError(f"{path} cannot be read: {error}; delete it and train again") from error

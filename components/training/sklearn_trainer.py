@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import sklearn
-from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 
 from components.errors import ConfigError, TrainingError
 from components.training.core.architecture import architecture_path, build
 from components.training.core.journal import EpochJournal
+from components.training.core.object_file import read_object, write_object
 from components.training.core.prepared_data import (
     Array,
     PreparedSplit,
@@ -24,14 +24,16 @@ from components.training.core.prepared_data import (
     validation_split,
 )
 from components.training.core.protocol import native_dir, network_path, validation_output_path
-from components.training.sklearn_export import read_estimator, write_estimator
 from components.types.training import TrainedModel, TrainingTask
 
 PARAMETERS = ()
 """None for all estimators alike: each architecture names its own."""
 
-NATIVE_FILE = "estimator.skops"
-_LAST, _BEST = "last.skops", "best.skops"
+PACKAGES = ("sklearn", "numpy", "scipy", "components")
+"""Whose classes an estimator may be made of: scikit-learn's, and those beside an architecture of the user's own."""
+
+NATIVE_FILE = "estimator.zip"
+_LAST, _BEST = "last.zip", "best.zip"
 
 
 class SklearnTrainer:
@@ -46,7 +48,7 @@ class SklearnTrainer:
         fit = _fit_by_epochs if by_epochs else _fit_at_once
         estimator, journal = fit(estimator, task, train, validation)
         native = native_dir(task) / NATIVE_FILE
-        write_estimator(estimator, native)
+        write_object(estimator, native, PACKAGES)
         np.save(validation_output_path(task), predict(estimator, validation.features, task))
         return TrainedModel(
             network=network_path(task),
@@ -95,8 +97,8 @@ def _fit_by_epochs(
     with EpochJournal(task) as journal:
         best = estimator
         if journal.resumed_state:
-            estimator = read_estimator(journal.resumed_state / _LAST)
-            best = read_estimator(journal.resumed_state / _BEST)
+            estimator = read_object(journal.resumed_state / _LAST, PACKAGES)
+            best = read_object(journal.resumed_state / _BEST, PACKAGES)
         for epoch in journal.remaining_epochs():
             order = epoch_order(task, epoch, train.rows)
             _learn(estimator, task, train, weights, order)
@@ -149,23 +151,24 @@ def _fit_at_once(
 
 
 def _metrics(estimator: Any, task: TrainingTask, train: PreparedSplit, validation: PreparedSplit) -> dict[str, float]:
-    output = predict(estimator, validation.features, task).astype(np.float64)
-    loss = getattr(estimator, "loss_", None)
+    output = predict(estimator, validation.features, task)
+    loss = getattr(estimator, "loss_", None)  # what an epoch of `partial_fit` has measured on its way
+    if not isinstance(loss, (int, float)):
+        loss = _loss(predict(estimator, train.features, task), train.target)
+    metrics = {"loss": float(loss), "val_loss": _loss(output, validation.target)}
     if task.spec.classes:
-        labels = np.arange(len(task.spec.classes))
-        if loss is None or callable(loss):
-            loss = log_loss(train.target, estimator.predict_proba(train.features), labels=labels)
-        return {
-            "loss": float(loss),
-            "val_loss": float(log_loss(validation.target, output, labels=labels)),
-            "val_accuracy": float(accuracy_score(validation.target, output.argmax(axis=1))),
-        }
-    if loss is None or callable(loss):
-        loss = mean_squared_error(train.target, estimator.predict(train.features))
-    val_loss = float(mean_squared_error(validation.target, output.reshape(-1)))
-    return {"loss": float(loss), "val_loss": val_loss, "val_rmse": val_loss**0.5}
+        return {**metrics, "val_accuracy": float((output.argmax(axis=1) == validation.target).mean())}
+    return {**metrics, "val_rmse": metrics["val_loss"] ** 0.5}
+
+
+def _loss(output: Array, target: Array) -> float:
+    """Return the mean cross-entropy of probabilities, or the mean squared error of values."""
+    if target.dtype.kind == "i":
+        chosen = output[np.arange(len(target)), target].astype(np.float64)
+        return float(-np.log(np.clip(chosen, 1e-15, 1.0)).mean())
+    return float(np.square(output[:, 0].astype(np.float64) - target).mean())
 
 
 def _save(folder: Path, last: Any, best: Any) -> None:
-    write_estimator(last, folder / _LAST)
-    write_estimator(best, folder / _BEST)
+    write_object(last, folder / _LAST, PACKAGES)
+    write_object(best, folder / _BEST, PACKAGES)

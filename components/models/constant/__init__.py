@@ -1,1 +1,1 @@
-"""Architectures that look at no feature: each file has ``build(task)``, which returns a function of the train target."""
+"""Architectures that look at no feature: ``build(task)`` returns a function of the train target."""
