@@ -25,7 +25,7 @@ from components.errors import ConfigError, MissingExtraError
 from components.training.core.architecture import architecture_path, build
 from components.training.core.blocks import Array, feature_blocks, training_blocks
 from components.training.core.journal import EpochJournal
-from components.training.core.light_import import light_import
+from components.training.core.light_import import light_import, without
 from components.training.core.prepared_data import PreparedSplit, train_split, validation_split
 from components.training.core.protocol import native_dir, network_path, validation_output_path
 from components.training.core.scores import validation_scores
@@ -36,8 +36,8 @@ PARAMETERS = ("backend", "batch_size", "device", "epochs", "learning_rate", "pat
 NATIVE_FILE = "model.keras"
 _STATE_FILE = "state.npz"
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
-_PACKAGES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
-_OPTIONAL = ("PIL", "jax", "matplotlib", "pandas", "scipy", "sklearn", "tensorflow", "torch")
+_BACKENDS = ("jax", "tensorflow", "torch")
+_OPTIONAL = ("PIL", "matplotlib", "pandas", "sklearn")
 _UNFIT_LAYERS = {
     "Lambda": "its code cannot be loaded safely; write a layer of your own, registered with "
     "keras.saving.register_keras_serializable",
@@ -54,6 +54,10 @@ class KerasTrainer:
     def fit(self, task: TrainingTask) -> TrainedModel:
         """Train, and write the ``.keras`` file with its output on the validation split."""
         backend = str(task.parameters["backend"])
+        with without(*(other for other in _BACKENDS if other != backend)):  # Keras looks for them all
+            return self._fit(task, backend)
+
+    def _fit(self, task: TrainingTask, backend: str) -> TrainedModel:
         keras = _import_keras(task, backend)
         model = _compiled_model(keras, task, backend)
         train, validation = train_split(task), validation_split(task)
@@ -81,8 +85,7 @@ def _import_keras(task: TrainingTask, backend: str) -> Any:
     Raises:
         MissingExtraError: the backend is not installed.
     """
-    packages = _PACKAGES[backend]
-    if find_spec(packages[0]) is None:
+    if find_spec(backend) is None:
         extra = {"tensorflow": "keras", "torch": "lightning"}.get(backend, backend)
         raise MissingExtraError(
             f"training {task.training}: backend `{backend}` is not installed; install with: pip install -e '.[{extra}]'"
@@ -92,7 +95,7 @@ def _import_keras(task: TrainingTask, backend: str) -> Any:
         os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     if task.threads == 1:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
-    with light_import(*(name for name in _OPTIONAL if name not in packages)):
+    with light_import(*_OPTIONAL, *(() if backend == "jax" else ("scipy",))):
         import keras
     keras.utils.set_random_seed(task.seed)
     if backend == "tensorflow":

@@ -20,7 +20,18 @@ from typing import Any
 def light_import(*absent: str) -> Iterator[None]:
     """While the block imports, let optional packages look not installed, and hold back the error stream.
 
-    Afterwards they can be imported as ever. What was held back is printed if the import fails.
+    What was held back is printed if the import fails.
+
+    Args:
+        absent: Top-level packages, as `without` takes them.
+    """
+    with without(*absent), _held_back_stderr():
+        yield
+
+
+@contextmanager
+def without(*absent: str) -> Iterator[None]:
+    """Inside the block, let optional packages look not installed; afterwards they can be imported as ever.
 
     Args:
         absent: Top-level packages; one that is imported already stays.
@@ -30,8 +41,7 @@ def light_import(*absent: str) -> Iterator[None]:
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: "not there", see the import system
     sys.meta_path.insert(0, finder)
     try:
-        with _held_back_stderr():
-            yield
+        yield
     finally:
         sys.meta_path.remove(finder)
         for name in hidden:
