@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.features.graph import FEATURES, Preprocessing
 from components.features.splits import SIDES, Sides
 from components.features.table import DatasetTable
 from components.features.target import Target
+from components.runtime.arrow_arrays import as_mask
 from components.runtime.tensors import input_tensors
 from components.types.dataset import ColumnType, Split
 
@@ -44,7 +44,7 @@ def write_sides(folder: Path, table: DatasetTable, sides: Sides, target: Target,
             features = session.run([FEATURES], input_tensors(batch, graph.inputs, first_row))[0]
             for index, (rows, matrix) in enumerate(zip(tables, matrices, strict=True)):
                 if (mask := here == index).any():
-                    rows.write_batch(batch.filter(pa.array(mask)))
+                    rows.write_batch(batch.filter(as_mask(mask)))
                     if matrix:
                         matrix.write(np.ascontiguousarray(features[mask]).data)
     for index, side in enumerate(SIDES):

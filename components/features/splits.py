@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from components.errors import ConfigError, SchemaError
 from components.features.config import IdSplit, StratifiedSplit, TimeSplit
 from components.features.table import DatasetTable
+from components.runtime.arrow_arrays import numbers
 from components.stage.config import nearest
 from components.types.dataset import ColumnType, Split
 
@@ -98,7 +99,7 @@ def _times(split: TimeSplit, table: DatasetTable, where: str) -> NDArray[Any]:
         found = types[split.column].value
         raise ConfigError(f"{where}.split.column: `{split.column}` is {found}, expected a timestamp or a number")
     times = table.column(split.column)
-    return (times.cast(pa.int64()) if pa.types.is_timestamp(times.type) else times).to_numpy()
+    return numbers(times.cast(pa.int64()) if pa.types.is_timestamp(times.type) else times)
 
 
 def _hashed_ids(table: DatasetTable, seed: int) -> NDArray[np.uint64]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from components.errors import SchemaError
 from components.features.selection import FeatureColumn
 from components.features.splits import SIDES, Sides
 from components.features.table import DatasetTable
+from components.runtime.arrow_arrays import as_mask, floats
 from components.types.dataset import Split
 
 MOST_DISTINCT = 1_000_000
@@ -112,9 +112,9 @@ def fit(table: DatasetTable, columns: Sequence[FeatureColumn], sides: Sides) -> 
     counts: list[Counter[Any]] = [Counter() for _ in categories]
     names = [each.name for each in (*numbers, *categories)]
     for first_row, batch in table.batches(names) if names else ():
-        train = batch.filter(pa.array(sides[first_row : first_row + batch.num_rows] == _TRAIN))
+        train = batch.filter(as_mask(sides[first_row : first_row + batch.num_rows] == _TRAIN))
         if numbers and train.num_rows:
-            moments.add(np.stack([_floats(train.column(each.name)) for each in numbers]))
+            moments.add(np.stack([floats(train.column(each.name)) for each in numbers]))
         for column, counter in zip(categories, counts, strict=True):
             _count(column, train.column(column.name), counter)
     fitted = [_fit_number(table, sides, each, moments, index) for index, each in enumerate(numbers)]
@@ -125,11 +125,6 @@ def fit(table: DatasetTable, columns: Sequence[FeatureColumn], sides: Sides) -> 
         categories=tuple(each for each in grouped if each),
         constant=tuple(each.name for each in columns if each.name not in telling),
     )
-
-
-def _floats(column: Any) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return values
 
 
 def _count(column: FeatureColumn, values: Any, counter: Counter[Any]) -> None:
@@ -176,7 +171,7 @@ def _fit_number(
 def _median(table: DatasetTable, name: str, sides: Sides) -> float:
     chunks = []
     for first_row, batch in table.batches([name]):
-        values = _floats(batch.column(0))[sides[first_row : first_row + batch.num_rows] == _TRAIN]
+        values = floats(batch.column(0))[sides[first_row : first_row + batch.num_rows] == _TRAIN]
         chunks.append(values[~np.isnan(values)])
     return float(np.median(np.concatenate(chunks)))
 

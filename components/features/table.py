@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.errors import SchemaError, SourceError
+from components.runtime.arrow_arrays import nulls
 from components.stage.files import require_digest
 from components.types.dataset import MANIFEST_FILE, TABLE_FILE, DatasetManifest
 from components.types.record import read
@@ -46,7 +47,7 @@ class DatasetTable:
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
         """Yield the number of its first row and a `pyarrow.RecordBatch`, for each batch in order."""
         first_row = 0
-        with pq.ParquetFile(self.path) as file:
+        with pq.ParquetFile(self.path, pre_buffer=False) as file:  # buffering ahead would hold the whole file
             for batch in file.iter_batches(BATCH_ROWS, columns=None if columns is None else list(columns)):
                 yield first_row, batch
                 first_row += batch.num_rows
@@ -61,7 +62,7 @@ class DatasetTable:
         for first_row, batch in self.batches([name]):
             values = batch.column(0)
             if values.null_count:
-                row = first_row + int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
+                row = first_row + int(np.argmax(nulls(values)))
                 raise SchemaError(f"{self.path}: column `{name}` is missing in row {row}; it must not be")
             chunks.append(values)
         return pa.concat_arrays(chunks)

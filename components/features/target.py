@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from components.errors import SchemaError
 from components.features.splits import SIDES, Sides
 from components.features.table import DatasetTable
+from components.runtime.arrow_arrays import floats, numbers
 from components.types.dataset import ColumnType, Split, Task
 
 MOST_CLASSES = 1_000
@@ -63,7 +64,7 @@ def read_label(table: DatasetTable, task: Task) -> Label:
         raise SchemaError(f"{table.path}: label `{name}` is {kind.value}; {task.value} needs {allowed}")
     column = table.column(name)
     if not task.is_classification:
-        values = column.cast(pa.float64()).to_numpy()
+        values = floats(column)
         if not np.isfinite(values).all():
             raise SchemaError(f"{table.path}: label `{name}` is infinite or not a number in some rows")
         return Label((), values)
@@ -75,7 +76,7 @@ def read_label(table: DatasetTable, task: Task) -> Label:
     classes = tuple(sorted(found))
     index_of = {each: index for index, each in enumerate(classes)}
     indices = np.array([index_of[each] for each in found], np.int64)
-    return Label(classes, indices[encoded.indices.to_numpy()])
+    return Label(classes, indices[numbers(encoded.indices.cast(pa.int64()))])
 
 
 def learn_target(label: Label, sides: Sides, balanced: bool, where: str) -> Target:

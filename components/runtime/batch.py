@@ -23,6 +23,12 @@ DTYPES: Mapping[ColumnType, np.dtype[np.generic]] = {
 _FLOAT, _OBJECT = DTYPES[ColumnType.FLOAT64], DTYPES[ColumnType.STRING]
 
 
+class CheckedBatch(dict[str, Tensor]):
+    """A batch that its maker built from the signature, value by value, and vouches for: it is not looked at again."""
+
+    rows: int
+
+
 class BatchCheck:
     """Check batches against a product's inputs; made once, since it is asked before every prediction."""
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from components.errors import SchemaError
+from components.runtime.arrow_arrays import booleans, floats, nulls, numbers, texts
 from components.runtime.batch import check_numbers, missing_message
 from components.runtime.protocol import Tensor
 from components.types.dataset import MISSING_STRING, ColumnType
@@ -70,8 +70,7 @@ def _column(column: Any, name: str, spec: InputSpec, first_row: int) -> Tensor:
     if not (pa.types.is_null(array.type) or any(accepts(array.type) for accepts in _ACCEPTED[spec.type])):
         raise SchemaError(f"column `{name}` is {array.type}, expected {spec.type.value}")
     if array.null_count and not spec.nullable:
-        row = first_row + int(np.argmax(array.is_null().to_numpy(zero_copy_only=False)))
-        raise SchemaError(missing_message(named, row))
+        raise SchemaError(missing_message(named, first_row + int(np.argmax(nulls(array)))))
     return _values(array, named, first_row)
 
 
@@ -81,9 +80,12 @@ def _values(array: Any, spec: InputSpec, first_row: int) -> Tensor:
     except pa.ArrowInvalid as error:
         raise SchemaError(f"column `{spec.name}` cannot become {spec.type.value}: {error}") from error
     if spec.type is ColumnType.STRING:
-        filled = pc.fill_null(array, MISSING_STRING) if array.null_count else array
-        return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=object)
-    values: Tensor = array.to_numpy(zero_copy_only=False)  # nulls of float64 become NaN
-    if spec.type is ColumnType.FLOAT64 and not np.isfinite(values).all():
+        return texts(array, MISSING_STRING)
+    if spec.type is ColumnType.BOOL:
+        return booleans(array)
+    if spec.type is ColumnType.INT64:
+        return numbers(array)
+    values = floats(array)
+    if not np.isfinite(values).all():
         check_numbers(spec, values, first_row)
     return values
