@@ -15,7 +15,7 @@ class BaselineGate(Section):
 
     training: str | None = None
     """The baseline's name; by default the only training of kind `sklearn`."""
-    margin: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    margin: float = Field(default=0.02, ge=0, allow_inf_nan=False)
     """How much worse the winner may be; see `components.evaluation.gates.margins` for its unit."""
 
 

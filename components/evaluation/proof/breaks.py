@@ -17,7 +17,7 @@ from components.evaluation.gates.margins import improvement
 from components.evaluation.gather import read_evaluation
 from components.evaluation.proof.degrade import shuffle_weights
 from components.evaluation.proof.outcome import Expectation, Proof, from_verdicts
-from components.evaluation.proof.shift import shift_prepared
+from components.evaluation.proof.shift import DEVIATIONS, shift_prepared
 from components.evaluation.record.config import EvaluationSection
 from components.evaluation.record.predict import read_prepared
 from components.evaluation.record.stage import PRODUCT_DIR, evaluate, measure, read_result
@@ -101,7 +101,7 @@ def shifted_data(bench: Bench) -> Proof:
     evidence = replace(bench.evidence, dataset_digest=spec.dataset_digest, candidate=candidate, baseline=base)
     return bench.judge(
         "shifted data",
-        "half of all input values were moved by three standard deviations, and all models scored again",
+        f"half of all input values were moved by {DEVIATIONS:g} standard deviations, and all models scored again",
         evidence,
         Expectation(("absolute",), "is asked for"),
     )
@@ -214,7 +214,7 @@ def swapped_artifact(bench: Bench) -> Proof:
     try:
         evaluate(trained, bench.out / "prepared", bench.quick, bench.work / "swapped-evaluation")
     except DigestMismatchError as error:
-        return Proof(name, broken, refused=True, gate="digest", reason=str(error))
+        return Proof(name, broken, refused=True, gate="digest", reason=str(error).replace(f"{bench.work}/", ""))
     return Proof(name, broken, False, "", "the swapped graph was evaluated as if it were the promised one")
 
 

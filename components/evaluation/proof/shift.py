@@ -15,8 +15,8 @@ from components.stage.files import text_digest, write_json
 from components.types.dataset import Split
 from components.types.training import PREPARED_FILE, PreparedSpec
 
-DEVIATIONS = 3.0
-"""By how many standard deviations a number moves."""
+DEVIATIONS = 10.0
+"""By how many standard deviations a number moves: as when one of two sources sends grams instead of kilograms."""
 
 
 def shift_prepared(prepared: Path, target: Path, seed: int) -> PreparedSpec:

@@ -9,10 +9,11 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 
-from components.stage.files import text_digest, tree_digest, write_json
-from components.types.dataset import ColumnType, Task
+from components.stage.files import file_digest, text_digest, tree_digest, write_json
+from components.types.dataset import MANIFEST_FILE, TABLE_FILE, Column, ColumnType, DatasetManifest, Task
 from components.types.product import GRAPH_FILE, SIGNATURE_FILE, InputSpec, ProductRef, Signature
 from components.types.training import PREPARED_FILE, RESULT_FILE, PreparedSpec, TrainingResult
 
@@ -139,12 +140,41 @@ class SmallProject:
         path.parent.mkdir(parents=True, exist_ok=True)
         trainings = sorted(each.name for each in (self.out / "trainings").glob("*"))
         kinds = {name: "sklearn" if name.endswith("sklearn") else "keras" for name in trainings}
-        lines = [f"  {name}: {{model: {self.model}, kind: {kinds[name]}, architecture: linear}}" for name in trainings]
-        path.write_text(
-            f"models:\n  {self.model}:\n    evaluation: {evaluation}\n    gates: {gates}\ntrainings:\n"
-            + "\n".join(lines)
-            + "\n"
+        section = {
+            "data": {"source": {"kind": "sklearn", "table": "breast_cancer"}, "label": "label"},
+            "features": {"task": self.task.value},
+            "evaluation": yaml.safe_load(evaluation),
+            "gates": yaml.safe_load(gates),
+        }
+        entries = {name: {"model": self.model, "kind": kinds[name], "architecture": "linear"} for name in trainings}
+        path.write_text(yaml.safe_dump({"models": {self.model: section}, "trainings": entries}))
+
+    def write_data(self) -> None:
+        """Write the table that was prepared, and a suite that it meets."""
+        folder = self.root / "data" / self.model
+        (folder / "dataset").mkdir(parents=True)
+        table = make_table(self.task, sum(self.spec.rows.values()))
+        pq.write_table(table, folder / "dataset" / TABLE_FILE)
+        kinds = {"string": ColumnType.STRING, "double": ColumnType.FLOAT64, "int64": ColumnType.INT64}
+        types = {field.name: kinds[str(field.type)] for field in table.schema}
+        manifest = DatasetManifest(
+            model=self.model,
+            digest=file_digest(folder / "dataset" / TABLE_FILE),
+            rows=table.num_rows,
+            columns=tuple(Column(name, kind, 0) for name, kind in types.items()),
+            id_column="id",
+            label_column="label",
+            label_inputs=(),
+            source_digest="0" * 64,
         )
+        write_json(folder / "dataset" / MANIFEST_FILE, manifest)
+        expectation = {
+            "type": "expect_column_values_to_not_be_null",
+            "kwargs": {"column": "x1"},
+            "severity": "critical",
+        }
+        meta = {"towpath": {"columns": {name: kind.value for name, kind in types.items()}}}
+        write_json(folder / "expectations.json", {"name": "small", "expectations": [expectation], "meta": meta})
 
 
 @pytest.fixture

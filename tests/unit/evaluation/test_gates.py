@@ -170,11 +170,11 @@ class TestAbsolute:
 
 
 class TestBaseline:
-    @pytest.mark.parametrize(("auc", "allowed"), [(0.939, False), (0.94, True), (0.96, True)])
+    @pytest.mark.parametrize(("auc", "allowed"), [(0.929, False), (0.93, True), (0.96, True)])
     def test_the_winner_may_be_worse_by_the_margin_and_no_more(self, auc, allowed):
         assert verdict_of("baseline", evidence(candidate=evaluation(auc=auc))).passed is allowed
 
-    @pytest.mark.parametrize(("rmse", "allowed"), [(50.6, False), (50.5, True), (40.0, True)])
+    @pytest.mark.parametrize(("rmse", "allowed"), [(51.1, False), (51.0, True), (40.0, True)])
     def test_the_margin_of_an_error_is_a_share_of_the_baselines(self, rmse, allowed):
         candidate = evaluation(Task.REGRESSION, rmse=rmse)
         found = verdict_of("baseline", evidence(Task.REGRESSION, candidate=candidate), GATES[Task.REGRESSION])
@@ -397,7 +397,7 @@ class TestConfiguration:
 
     def test_the_digest_tells_two_configurations_apart(self):
         first = GatesSection(absolute={"auc": 0.9})
-        assert first.digest == GatesSection(absolute={"auc": 0.9}, baseline=BaselineGate(margin=0.01)).digest
+        assert first.digest == GatesSection(absolute={"auc": 0.9}, baseline=BaselineGate(margin=0.02)).digest
         assert first.digest != GatesSection(absolute={"auc": 0.91}).digest
         assert first.digest != GatesSection(absolute={"auc": 0.9}, champion=ChampionGate(margin=0.03)).digest
 
