@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from components.stage.config import Section
+from components.stage.config import HIDDEN_INPUT, Section
 from components.types.dataset import ColumnType
 
 Name = Annotated[str, Field(min_length=1)]
@@ -115,6 +116,10 @@ class LabelSection(Section):
         return self
 
 
+def _long_form(label: Any) -> Any:
+    return {"name": label} if isinstance(label, str) else label
+
+
 class DataSection(Section):
     """Where a model's data comes from, and what its columns mean."""
 
@@ -122,21 +127,16 @@ class DataSection(Section):
     """Where the rows are."""
     id: Name | None = None
     """The column that names a row; when left out, its position in the source is added as `row_id`."""
-    label: Name | LabelSection
-    """The column to predict, or how to derive it."""
+    label: Annotated[LabelSection, BeforeValidator(_long_form, json_schema_input_type=Name | LabelSection)]
+    """The column to predict, by its name, or how to derive it."""
     types: Mapping[str, ColumnType] = {}
     """Types of columns where the source's own, or those inferred, are not what is wanted."""
     drop: tuple[Name, ...] = ()
     """Columns that are not read."""
 
-    @property
-    def target(self) -> LabelSection:
-        """The label in its long form."""
-        return self.label if isinstance(self.label, LabelSection) else LabelSection(name=self.label)
-
 
 def _without_password(address: str, advice: str) -> str:
     parts = urlsplit(address) if "://" in address else None
     if parts and (parts.password is not None or "password=" in parts.query.lower()):
-        raise ValueError(f"holds a password; {advice}")
+        raise PydanticCustomError(HIDDEN_INPUT, "The address holds a password; {advice}", {"advice": advice})
     return address

@@ -38,7 +38,7 @@ def ingest(model: str, section: DataSection, root: Path = Path()) -> DatasetMani
         landing = Path(stack.enter_context(TemporaryDirectory(dir=target, prefix="landing-")))
         reader = stack.enter_context(open_source(model, section, snapshot, root, landing))
         types = source_types(reader, section.types, section.drop)
-        pipeline = _Shaping(section, types, check_label(section.target, types))
+        pipeline = _Shaping(section, types, check_label(section.label, types))
         with TableWriter(target / TABLE_FILE, pipeline.types) as writer:
             for piece in reader.pieces(list(types)):
                 writer.write(pipeline.shape(piece))

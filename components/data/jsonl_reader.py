@@ -56,6 +56,8 @@ class JsonlReader:
                 table = _parse(block, file.place, first_row, {})
                 found.setdefault((file.place, str(table.schema)), _schema(table))
                 first_row += table.num_rows
+        if not found:
+            raise SchemaError(f"{self.files[0].place} is empty; expected one JSON object per line")
         return [(place, schema) for (place, _), schema in found.items()]
 
 
@@ -80,13 +82,15 @@ def _blocks(file: LocalFile) -> Iterator[bytes]:
 def _parse(block: bytes, place: str, first_row: int, texts: dict[str, pa.DataType]) -> pa.Table:
     options = pajson.ParseOptions(explicit_schema=pa.schema(texts.items()), newlines_in_values=False)
     try:
-        return pajson.read_json(
+        table = pajson.read_json(
             pa.BufferReader(block), pajson.ReadOptions(block_size=len(block) + 1), parse_options=options
         )
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+        table.validate(full=True)  # the parser lets bytes through that are not UTF-8
+    except pa.ArrowException as error:
         words, found, row = str(error).removeprefix("JSON parse error: ").partition(" in row ")
         where = f"row {first_row + int(row) + 1}" if found and row.isdigit() else f"after row {first_row}"
         raise SchemaError(
             f"{place}, {where}: {' '.join(words.split())[:200]}; expected one flat JSON object per line, "
             "each field always of one type"
         ) from error
+    return table

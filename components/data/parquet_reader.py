@@ -40,6 +40,7 @@ class ParquetReader:
             with self._open(file) as parquet:
                 try:
                     for batch in parquet.iter_batches(piece_rows(len(names)), columns=list(names)):
+                        batch.validate(full=True)  # a text may hold bytes that are not UTF-8
                         frame = pl.from_arrow(pa.Table.from_batches([batch]))
                         assert isinstance(frame, pl.DataFrame)
                         yield Piece(file.place, first_row, frame)

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.errors import ConfigError, UnknownNameError
 
+HIDDEN_INPUT = "hidden_input"
+"""The type of a pydantic error whose input is not repeated: `PydanticCustomError(HIDDEN_INPUT, …)`."""
 CONFIG_DIR = Path("pipelines/configs")
 
 
@@ -98,7 +100,7 @@ def _sentence(error: ValidationError, section: type[BaseModel], key: str) -> str
     if first["type"] == "extra_forbidden":
         names = _names(section, location[:-1])
         return f"unknown key `{where}`{nearest(location[-1], names)}; known here: {', '.join(sorted(names))}{more}"
-    given = f", found {first['input']!r}" if first["type"] != "missing" else ""
+    given = f", found {first['input']!r}" if first["type"] not in ("missing", HIDDEN_INPUT) else ""
     return f"key `{where}`: {first['msg'][0].lower()}{first['msg'][1:]}{given}{more}"
 
 
