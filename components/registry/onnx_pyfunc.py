@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -64,28 +65,34 @@ def _tensor(spec: dict[str, Any], table: pd.DataFrame) -> np.ndarray:
 def _strings(name: str, values: pd.Series, missing: np.ndarray) -> np.ndarray:
     tensor = values.to_numpy(dtype=object, copy=True)
     tensor[missing] = MISSING_STRING
-    if wrong := [value for value in tensor if not isinstance(value, str)]:
+    if wrong := [value for value in _to_look_at(values[~missing]) if not isinstance(value, str)]:
         raise _refused(f"column {name} takes strings, found {wrong[0]!r}")
     return tensor
 
 
 def _numbers(name: str, values: pd.Series, missing: np.ndarray, kind: str) -> np.ndarray:
-    is_bool = np.array([isinstance(value, (bool, np.bool_)) for value in values])
+    present = values[~missing]
     if kind == "bool":
-        if not is_bool.all():
-            raise _refused(f"column {name} takes true and false, found {values[~is_bool].iloc[0]!r}")
+        if wrong := [value for value in _to_look_at(present) if not isinstance(value, bool)]:
+            raise _refused(f"column {name} takes true and false, found {wrong[0]!r}")
         return values.to_numpy(dtype=bool)
-    if wrong := [value for value in values[~missing] if isinstance(value, (str, bool, np.bool_, list))]:
+    if wrong := [value for value in _to_look_at(present) if isinstance(value, bool) or not isinstance(value, Number)]:
         raise _refused(f"column {name} takes numbers, found {wrong[0]!r}")
     numbers = np.full(len(values), np.nan)
-    numbers[~missing] = values[~missing].to_numpy(dtype=np.float64)
+    numbers[~missing] = present.to_numpy(dtype=np.float64)
     if np.isinf(numbers).any():
         raise _refused(f"column {name} has an infinite value")
     if kind == "float64":
         return numbers
-    if (numbers != np.floor(numbers)).any():
-        raise _refused(f"column {name} takes whole numbers, found {numbers[numbers != np.floor(numbers)][0]!r}")
+    if (fractions := numbers[numbers != np.floor(numbers)]).size:
+        raise _refused(f"column {name} takes whole numbers, found {float(fractions[0])!r}")
     return values.to_numpy(dtype=np.int64)
+
+
+def _to_look_at(values: pd.Series) -> list[Any]:
+    """Return the values whose types must be looked at, as Python's own: all, or one where all are of one type."""
+    listed: list[Any] = (values if values.dtype == object else values.iloc[:1]).tolist()
+    return [value.item() if isinstance(value, np.generic) else value for value in listed]
 
 
 def _images(spec: dict[str, Any], values: pd.Series) -> np.ndarray:

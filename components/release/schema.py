@@ -6,6 +6,7 @@ that the migrations lead to the same tables.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import tempfile
@@ -97,8 +98,7 @@ def _make_file(path: Path, lock_wait_s: float) -> None:
             database = Database(f"sqlite:///{fresh}", lock_wait_s)
             with database.writing() as connection:
                 create_tables(connection)
-            os.link(fresh, path)
-    except FileExistsError:
-        return
+            with contextlib.suppress(FileExistsError):  # somebody else was faster
+                os.link(fresh, path)
     except OSError as error:
         raise InfrastructureError(f"the ledger {path} cannot be made ({error.strerror}); check the folder") from error

@@ -39,12 +39,13 @@ class RunStatus(StrEnum):
 class Tracker:
     """The runs of one MLflow; may be used from several threads."""
 
-    def __init__(self, tracking_uri: str, artifact_root: Path, *, connection: Connection | None = None) -> None:
+    def __init__(self, tracking_uri: str, artifact_root: Path | None, *, connection: Connection | None = None) -> None:
         """Connect.
 
         Args:
             tracking_uri: A server (``http://…``), or a database (``sqlite:///<path>``) used in this process.
-            artifact_root: Where files go when a database is used directly; a server has a place of its own.
+            artifact_root: Where the files of new experiments go; None leaves it to a server's own place. The local
+                server and the database behind it need the same one, or each could not read what the other stored.
             connection: An existing connection to the same address.
 
         Raises:
@@ -169,6 +170,15 @@ class Tracker:
             for start in range(0, len(params), _PARAMETERS_PER_BATCH):
                 self._client.log_batch(run, params=params[start : start + _PARAMETERS_PER_BATCH])
 
+    def read_metrics(self, run: str) -> dict[str, float]:
+        """Return the last value of every metric of a run.
+
+        Raises:
+            InfrastructureError: MLflow cannot be reached.
+        """
+        with self.connection.translated("reading metrics"):
+            return dict(self._client.get_run(run).data.metrics)
+
     def set_tags(self, run: str, tags: Mapping[str, str]) -> None:
         """Set tags in one request.
 
@@ -226,7 +236,7 @@ class Tracker:
         """Return the experiment of a model, making it where it is missing; somebody else may make it meanwhile."""
         from mlflow.exceptions import MlflowException
 
-        location = None if self.connection.is_server else (self._artifact_root / model).resolve().as_uri()
+        location = None if self._artifact_root is None else (self._artifact_root / model).resolve().as_uri()
         experiment = self._client.get_experiment_by_name(model)
         try:
             if experiment is None:

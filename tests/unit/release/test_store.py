@@ -1,0 +1,117 @@
+"""The store of products: whole or nothing, never changed, checked whenever it hands something out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from components.errors import DigestMismatchError, InfrastructureError, UnknownNameError
+from components.release.store import Store
+from components.stage.files import tree_digest
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Path:
+    folder = tmp_path / "product"
+    (folder / "part").mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(os.urandom(200_000))
+    (folder / "part" / "signature.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_what_was_put_is_found_by_its_digest(store: Store, product: Path) -> None:
+    digest = store.put(product)
+    assert digest == tree_digest(product)
+    assert digest in store
+    assert store.path(digest) == store.root / digest
+    assert [path.name for path in store.root.iterdir()] == [digest]
+
+
+def test_files_are_read_only(store: Store, product: Path) -> None:
+    stored = store.path(store.put(product))
+    files = [path for path in stored.rglob("*") if path.is_file()]
+    assert len(files) == 2
+    assert all(path.stat().st_mode & 0o222 == 0 for path in files)
+
+
+def test_putting_again_changes_nothing(store: Store, product: Path) -> None:
+    inode = store.path(store.put(product)).stat().st_ino
+    assert store.path(store.put(product)).stat().st_ino == inode
+
+
+def test_what_was_damaged_is_never_handed_out_and_is_mended_by_putting_again(store: Store, product: Path) -> None:
+    digest = store.put(product)
+    graph = store.root / digest / "model.onnx"
+    graph.chmod(0o644)
+    graph.write_bytes(b"x" + graph.read_bytes()[1:])
+    with pytest.raises(DigestMismatchError):
+        store.path(digest)
+    store.put(product)
+    assert tree_digest(store.path(digest)) == digest
+
+
+@pytest.mark.parametrize("name", ["0" * 64, "../outside", "", "ABC", "0" * 63 + "g"])
+def test_a_name_that_is_not_there_or_no_digest_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(UnknownNameError):
+        store.path(name)
+
+
+def test_links_are_refused_and_leave_nothing(store: Store, product: Path) -> None:
+    (product / "link").symlink_to("/etc/passwd")
+    with pytest.raises(DigestMismatchError, match="plain file"):
+        store.put(product)
+    assert list(store.root.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_missing(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError, match="cannot be put into the store"):
+        store.put(tmp_path / "nothing")
+    assert list(store.root.iterdir()) == []
+
+
+def test_many_may_put_the_same_at_once(store: Store, product: Path) -> None:
+    context = get_context("fork")
+    barrier = context.Barrier(6)
+    children = []
+    for _ in range(6):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                barrier.wait()
+                code = 0 if store.put(product) == tree_digest(product) else 2
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 6
+    assert [path.name for path in store.root.iterdir()] == [tree_digest(product)]
+    assert store.path(tree_digest(product)).is_dir()
+
+
+def test_a_writer_killed_in_the_middle_leaves_nothing_that_can_be_seen(store: Store, product: Path) -> None:
+    digest, seen_unfinished = tree_digest(product), 0
+    for number in range(12):
+        child = os.fork()
+        if child == 0:
+            store.put(product)
+            os._exit(0)
+        time.sleep(0.0005 * number)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        if digest in store:
+            assert tree_digest(store.path(digest)) == digest
+            break
+        seen_unfinished += 1
+    assert seen_unfinished, "no writer was killed before it was done"
+    assert store.put(product) == digest
+    assert tree_digest(store.path(digest)) == digest
