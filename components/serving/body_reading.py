@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from components.serving.refusals import RequestRefusedError
+from components.serving.refusals import RequestRefusedError, shown
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -29,9 +29,8 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         ClientGoneError: the client hung up.
     """
     if (encoding := headers.get(b"content-encoding", b"identity")) != b"identity":
-        raise RequestRefusedError(
-            415, f"content encoding {encoding.decode('latin-1')[:40]!r}; send the body uncompressed"
-        )
+        found = shown(encoding.decode("latin-1"))
+        raise RequestRefusedError(415, f"content encoding {found}; send the body uncompressed")
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and int(announced) > limit:
         if b"expect" not in headers:  # a client that asks first has sent nothing yet

@@ -1,4 +1,4 @@
-"""One column of raw values to one array, every value checked. Knows nothing of requests, and nothing of other columns."""
+"""One column of raw values to one array, every value checked. Knows nothing of requests and of other columns."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words are no JSON
         """Refuse what is no HTTP request, or one whose head is too long."""
         self._refuse(*(self._refusal or (400, "the bytes received are no HTTP request that this gateway understands")))
 
@@ -104,4 +104,4 @@ async def watch_deadlines(connections: Iterable[Any], every_s: float) -> None:
         await asyncio.sleep(every_s)
         now = loop.time()
         for connection in list(connections):
-            cast(GuardedProtocol, connection).close_when_late(now)
+            cast("GuardedProtocol", connection).close_when_late(now)

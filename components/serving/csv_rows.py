@@ -44,7 +44,7 @@ def _typed(text: str, leaf: Leaf) -> Any:
         return text
     try:
         return _READERS[leaf.type](text)
-    except ValueError:
+    except (ValueError, KeyError):
         return text
 
 
@@ -56,7 +56,7 @@ def _finite(text: str) -> float:
 
 
 def _bool(text: str) -> bool:
-    return {"true": True, "false": False}.get(text.lower(), text)  # type: ignore[return-value]
+    return {"true": True, "false": False}[text.lower()]
 
 
 _READERS: Mapping[ColumnType, Callable[[str], Any]] = {

@@ -1,4 +1,4 @@
-"""The gateway's numbers as Prometheus text. Knows nothing of how they were counted, and is imported only when scraped."""
+"""The gateway's numbers as Prometheus text. Knows nothing of how they were counted; imported only when scraped."""
 
 from __future__ import annotations
 

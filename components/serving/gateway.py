@@ -24,13 +24,15 @@ from components.serving import inference_v2, invocations
 from components.serving.body_reading import ClientGoneError, Receive, read_body
 from components.serving.input_plan import Batch, listed, nearest_name
 from components.serving.measurements import Measurements
-from components.serving.model_table import OPEN, PREDICTING, Action, ModelTable, Route
+from components.serving.model_table import Action, ModelTable, Route
 from components.serving.options import Limits
 from components.serving.refusals import RequestRefusedError
 from components.serving.reply import TEXT, Reply, refusal
 from components.serving.served_model import ServedModel
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_GET, _POST = ("GET", "HEAD"), ("POST",)
 
 log = logging.getLogger("towpath.gateway")
 
@@ -68,7 +70,7 @@ class Gateway:
         except ClientGoneError:
             return
         headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
-        if self.draining or reply.status in _CLOSING:
+        if self.draining or reply.status == 413:  # what may still be on its way is not worth reading
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
@@ -77,27 +79,10 @@ class Gateway:
 
     async def _reply(self, route: Route | None, scope: Mapping[str, Any], receive: Receive) -> Reply:
         headers = dict(scope["headers"])
-        if self._token is not None and (route is None or route.action not in OPEN):
-            given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._token):
-                return refusal(
-                    401, "a token is required: send `Authorization: Bearer …`", (b"www-authenticate", b"Bearer")
-                )
-        if route is None:
-            return self._unknown_path(scope["path"])
-        method = scope["method"]
-        if route.action not in PREDICTING:
-            if method not in ("GET", "HEAD"):
-                return refusal(405, f"{method} is not possible here; use GET", (b"allow", b"GET"))
+        if (early := self._refused_early(route, scope, headers)) is not None or route is None:
+            return early or self._unknown_path(scope["path"])
+        if not route.predicts:
             return await self._information(route)
-        if method != "POST":
-            return refusal(405, f"{method} is not possible here; use POST", (b"allow", b"POST"))
-        if self.in_flight >= self._limits.in_flight:
-            return refusal(
-                429,
-                f"{self._limits.in_flight} requests are being answered, as many as may be; try again",
-                (b"retry-after", b"1"),
-            )
         self.in_flight += 1
         try:
             body = await read_body(receive, headers, self._limits.body_bytes)
@@ -116,6 +101,25 @@ class Gateway:
             return refusal(500, "the gateway failed while answering; its log says why")
         finally:
             self.in_flight -= 1
+
+    def _refused_early(
+        self, route: Route | None, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]
+    ) -> Reply | None:
+        """Return the refusal of a request whose body need not be read to refuse it."""
+        if self._token is not None and (route is None or not route.is_open):
+            given = headers.get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._token):
+                sentence = "a token is required: send `Authorization: Bearer …`"
+                return refusal(401, sentence, (b"www-authenticate", b"Bearer"))
+        if route is None:
+            return None
+        method, allowed = scope["method"], _POST if route.predicts else _GET
+        if method not in allowed:
+            return refusal(405, f"{method} is not possible here; use {allowed[0]}", (b"allow", allowed[0].encode()))
+        if route.predicts and self.in_flight >= self._limits.in_flight:
+            sentence = f"{self._limits.in_flight} requests are being answered, as many as may be; try again"
+            return refusal(429, sentence, (b"retry-after", b"1"))
+        return None
 
     async def _prediction(self, route: Route, headers: Mapping[bytes, bytes], body: bytes) -> Reply:
         model = route.model
@@ -211,7 +215,3 @@ def version() -> str:
         return installed("towpath")
     except PackageNotFoundError:  # run from the sources without being installed
         return "0"
-
-
-_CLOSING = frozenset({408, 413})
-"""After these, what is still on its way from the client is not worth reading."""

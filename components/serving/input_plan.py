@@ -1,14 +1,14 @@
 """From raw values to a product's input tensors. Knows nothing of HTTP or of a body's format.
 
 The quick way converts all numbers of a request in one step and lets C code refuse what is no number; where it refuses,
-or might let a boolean pass as a number, `columns` looks at every value and says which one is wrong.
+`columns` looks at every value and says which one is wrong.
 """
 
 from __future__ import annotations
 
 import difflib
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import prod
 from typing import Any, NamedTuple
@@ -16,10 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from components.errors import SchemaError
+from components.runtime.batch import CheckedBatch
 from components.serving.binary_tensors import DATATYPES
 from components.serving.columns import Leaf, Values, checked_column
 from components.types.dataset import ColumnType
 from components.types.product import Signature
+
+_MANY = 128
+"""From so many values on, finding the ones and zeros among them costs less than asking each for its type."""
 
 
 class Batch(NamedTuple):
@@ -45,45 +49,50 @@ class InputPlan:
         self._floats = [index for index, leaf in enumerate(self.leaves) if leaf.type is ColumnType.FLOAT64]
         self._others = [index for index, leaf in enumerate(self.leaves) if leaf.type is not ColumnType.FLOAT64]
 
-    def from_columns(self, columns: Sequence[Values], may_hold_bools: bool) -> Batch:
-        """Return the tensors of a table's columns, all of one length and in the order of `columns`.
+    def from_rows(self, rows: Sequence[Values], order: Sequence[int] | None) -> Batch:
+        """Return the tensors of a table's rows, all as wide as `columns`, in its order or with its places in `order`.
 
-        Args:
-            columns: The values, column by column.
-            may_hold_bools: False when it is known that no value is true or false.
+        Raises:
+            SchemaError: a value is not of its column's type, or missing where none may be.
+        """
+        if not self._others and self.is_flat and (numbers := packed(tuple(chain.from_iterable(rows)))) is not None:
+            block = numbers.reshape(len(rows), len(self.columns)).T
+            block = np.ascontiguousarray(block if order is None else block[order])
+            return _vouched(zip(self.tensor_names, block, strict=True), len(rows))
+        columns = list(zip(*rows, strict=True))
+        return self.from_columns(columns if order is None else [columns[place] for place in order])
+
+    def from_columns(self, columns: Sequence[Values]) -> Batch:
+        """Return the tensors of a table's columns, all of one length and in the order of `columns`.
 
         Raises:
             SchemaError: a value is not of its column's type, or missing where none may be.
         """
         rows = len(columns[0])
-        if not self._others:
-            arrays: Sequence[Any] = self._float_block(columns, self.leaves, rows, may_hold_bools)
+        if self._others:
+            floats = self._float_block([columns[place] for place in self._floats], rows)
+            arrays = dict(zip(self._floats, floats, strict=True))
+            arrays |= {place: checked_column(self.leaves[place], columns[place]) for place in self._others}
+            made: Sequence[np.ndarray] = [arrays[place] for place in range(len(columns))]
         else:
-            arrays = [None] * len(columns)
-            picked = [columns[index] for index in self._floats]
-            leaves = [self.leaves[index] for index in self._floats]
-            block = self._float_block(picked, leaves, rows, may_hold_bools)
-            for index, values in zip(self._floats, block, strict=True):
-                arrays[index] = values  # type: ignore[index]
-            for index in self._others:
-                arrays[index] = checked_column(self.leaves[index], columns[index])  # type: ignore[index]
+            made = self._float_block(columns, rows)
         if self.is_flat:
-            return Batch(dict(zip(self.tensor_names, arrays, strict=True)), rows)
-        return Batch(self._assembled(arrays, rows), rows)
+            return _vouched(zip(self.tensor_names, made, strict=True), rows)
+        return _vouched(self._assembled(list(made), rows), rows)
 
-    def from_tensors(self, tensors: Sequence[Values], rows: int, may_hold_bools: bool) -> Batch:
+    def from_tensors(self, tensors: Sequence[Values], rows: int) -> Batch:
         """Return the tensors of flat value lists, one per input in order, each of ``rows * row_width`` values.
 
         Raises:
             SchemaError: a value is not of its input's type, or missing where none may be.
         """
         if self.is_flat:
-            return self.from_columns(tensors, may_hold_bools)
-        made = {
-            leaf.name: checked_column(leaf, values).reshape(rows, *spec.shape)
+            return self.from_columns(tensors)
+        made = (
+            (leaf.name, checked_column(leaf, values).reshape(rows, *spec.shape))
             for leaf, spec, values in zip(self.tensors, self.inputs, tensors, strict=True)
-        }
-        return Batch(made, rows)
+        )
+        return _vouched(made, rows)
 
     def order_of(self, given: Sequence[str], known: tuple[str, ...], word: str) -> list[int]:
         """Return where each of `known` stands in `given`.
@@ -110,25 +119,38 @@ class InputPlan:
         if missing := [name for name in known if name not in set(given)]:
             raise SchemaError(f"{word} {listed(missing)} is missing; expected {listed(known)}")
 
-    def _float_block(
-        self, columns: Sequence[Values], leaves: Sequence[Leaf], rows: int, may_hold_bools: bool
-    ) -> np.ndarray | list[np.ndarray]:
-        if not may_hold_bools:
-            try:
-                packed = array("d", list(chain.from_iterable(columns)))
-            except TypeError:  # something is no number: find out what
-                pass
-            else:
-                return np.frombuffer(packed).reshape(len(columns), rows)
+    def _float_block(self, columns: Sequence[Values], rows: int) -> Sequence[np.ndarray]:
+        if (numbers := packed(tuple(chain.from_iterable(columns)))) is not None:
+            block: Any = numbers.reshape(len(columns), rows)
+            return block
+        leaves = [self.leaves[place] for place in self._floats]
         return [checked_column(leaf, values) for leaf, values in zip(leaves, columns, strict=True)]
 
-    def _assembled(self, arrays: Sequence[np.ndarray], rows: int) -> dict[str, np.ndarray]:
-        tensors, start = {}, 0
+    def _assembled(self, arrays: Sequence[np.ndarray], rows: int) -> Iterator[tuple[str, np.ndarray]]:
+        start = 0
         for spec in self.inputs:
             parts = arrays[start : start + len(spec.columns)]
             start += len(spec.columns)
-            tensors[spec.name] = np.stack(parts, axis=1).reshape(rows, *spec.shape) if spec.shape else parts[0]
-        return tensors
+            yield spec.name, np.stack(parts, axis=1).reshape(rows, *spec.shape) if spec.shape else parts[0]
+
+
+def _vouched(tensors: Iterable[tuple[str, np.ndarray]], rows: int) -> Batch:
+    batch = CheckedBatch(tensors)
+    batch.rows = rows
+    return Batch(batch, rows)
+
+
+def packed(values: Values) -> np.ndarray | None:
+    """Return values as float64, or None when one of them is not a number (true and false are none)."""
+    try:
+        numbers = np.frombuffer(struct.pack(f"{len(values)}d", *values))
+    except struct.error:
+        return None
+    if len(values) < _MANY:
+        return None if bool in set(map(type, values)) else numbers
+    # struct takes true and false for 1 and 0: so only those need to be asked what they are
+    suspects = np.flatnonzero((numbers == 0) | (numbers == 1)).tolist()
+    return None if any(type(values[place]) is bool for place in suspects) else numbers
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

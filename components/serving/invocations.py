@@ -18,7 +18,7 @@ from components.runtime.protocol import PREDICTION, PROBABILITIES
 from components.serving.columns import Values
 from components.serving.csv_rows import csv_columns
 from components.serving.input_plan import Batch, InputPlan, listed
-from components.serving.json_body import may_hold_bools, parse_object, require_unique_keys
+from components.serving.json_body import parse_object, require_unique_keys
 from components.serving.nesting import flat_values
 from components.serving.refusals import RequestRefusedError, shown
 from components.serving.reply import Reply
@@ -70,19 +70,15 @@ def _parse_json(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
     for key in payload:
         if key != forms[0] and not (key == "params" and not payload[key]):
             raise SchemaError(f"unknown key `{key[:80]}`; expected only `{forms[0]}`")
-    bools = may_hold_bools(body)
     content = payload[forms[0]]
     if forms[0] == "dataframe_split":
-        columns, keys = _split(content, plan)
-        batch_keys = len(payload) + keys
-    elif forms[0] == "dataframe_records":
-        columns, keys = _records(content, plan.columns, plan, "column"), len(content) * len(plan.columns)
-        batch_keys = len(payload) + keys
-    else:
-        return _tensors(body, payload, forms[0], plan, most_rows)
-    require_unique_keys(body, batch_keys)
-    _require_rows(len(columns[0]), most_rows)
-    return plan.from_columns(columns, bools)
+        return _split(body, payload, plan, most_rows)
+    if forms[0] == "dataframe_records":
+        columns = _records(content, plan.columns, plan, "column")
+        require_unique_keys(body, len(payload) + len(content) * len(plan.columns))
+        _require_rows(len(content), most_rows)
+        return plan.from_columns(columns)
+    return _tensors(body, payload, forms[0], plan, most_rows)
 
 
 def _parse_csv(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
@@ -92,11 +88,12 @@ def _parse_csv(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
         raise SchemaError(f"the body is not UTF-8 at byte {error.start}") from None
     columns = csv_columns(text, plan)
     _require_rows(len(columns[0]), most_rows)
-    return plan.from_columns(columns, may_hold_bools=True)
+    return plan.from_columns(columns)
 
 
-def _split(content: Any, plan: InputPlan) -> tuple[Sequence[Values], int]:
-    """Return the columns of ``{"columns": [...], "data": [[...], ...]}`` in the plan's order, and its number of keys."""
+def _split(body: bytes, payload: dict[str, Any], plan: InputPlan, most_rows: int) -> Batch:
+    """Return the rows of ``{"columns": [...], "data": [[...], ...]}``; pandas' ``index`` is passed over."""
+    content = payload["dataframe_split"]
     if type(content) is not dict or not {"columns", "data"} <= content.keys() <= {"columns", "data", "index"}:
         raise SchemaError("`dataframe_split` must be an object with `columns` and `data`, and perhaps `index`")
     names, data = content["columns"], content["data"]
@@ -105,10 +102,11 @@ def _split(content: Any, plan: InputPlan) -> tuple[Sequence[Values], int]:
     order = None if tuple(names) == plan.columns else plan.order_of(names, plan.columns, "column")
     if "index" in content and (type(content["index"]) is not list or len(content["index"]) != len(data)):
         raise SchemaError("`index` of `dataframe_split` must be a list as long as `data`")
+    require_unique_keys(body, len(payload) + len(content))
+    _require_rows(len(data), most_rows)
     if not (set(map(type, data)) <= {list} and set(map(len, data)) <= {len(names)}):
         raise _first_bad_row(data, len(names))
-    columns = list(zip(*data, strict=True)) or [()] * len(names)
-    return (columns if order is None else [columns[i] for i in order]), len(content)
+    return plan.from_rows(data, order)
 
 
 def _first_bad_row(data: list[Any], width: int) -> SchemaError:
@@ -157,7 +155,7 @@ def _tensors(body: bytes, payload: dict[str, Any], form: str, plan: InputPlan, m
     _require_rows(rows, most_rows)
     for spec, values in zip(plan.inputs, tensors, strict=True):
         flat.append(flat_values(values, (rows, *spec.shape), spec.name))
-    return plan.from_tensors(flat, rows, may_hold_bools(body))
+    return plan.from_tensors(flat, rows)
 
 
 def _require_rows(rows: int, most_rows: int) -> None:

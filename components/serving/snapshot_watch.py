@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,10 +60,8 @@ class SnapshotWatch:
     async def run(self) -> None:
         """Follow the file until cancelled."""
         while True:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), self._poll_s)
-            except TimeoutError:
-                pass
             self._woken.clear()
             try:
                 await self._look()
