@@ -76,7 +76,7 @@ def require_passed(judgement: Judgement) -> None:
 
 
 def _champion(config: ModelConfig, candidate: Evaluation, slot: Slot, root: Path) -> Champion:
-    """Return how the candidate compares with what is stable, or with what was before if that is the candidate itself."""
+    """Return how the candidate compares with what is stable, or with what was before where that is itself."""
     ledger = Ledger(ledger_url())
     for version in (slot.stable, slot.previous):
         if version is None:

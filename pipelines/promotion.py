@@ -1,4 +1,4 @@
-"""From a judged product to a version that is stable locally: bytes, registry, ledger, aliases, router. In that order."""
+"""From a judged product to a version that is stable locally: bytes, registry, ledger, aliases, router, in order."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from components.types.training import METRICS_FILE, RESULT_FILE, TrainingResult
 from pipelines.services.local import MLFLOW
 from pipelines.services.process import find_service
 from pipelines.stages import CacheVerdict, StageRun
-from pipelines.state import ARTIFACTS, tracking_uri
+from pipelines.state import ARTIFACTS, is_local_tracking, tracking_uri
 
 if TYPE_CHECKING:
     from components.tracking.connection import Connection
@@ -111,7 +111,8 @@ def open_tracker(root: Path) -> Tracker:
     from components.tracking.tracker import Tracker
 
     service = find_service(MLFLOW, root)
-    return Tracker(tracking_uri(service.url if service else None), (root / ARTIFACTS).resolve())
+    uri = tracking_uri(service.url if service else None)
+    return Tracker(uri, (root / ARTIFACTS).resolve() if is_local_tracking() else None)
 
 
 def open_connection(root: Path) -> Connection:

@@ -46,3 +46,8 @@ def ledger_url() -> str:
 def tracking_uri(server: str | None = None) -> str:
     """Return MLflow's address: ``MLFLOW_TRACKING_URI``, else the local `server`, else SQLite in the state folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or server or f"sqlite:///{(STATE / 'mlflow.db').resolve()}"
+
+
+def is_local_tracking() -> bool:
+    """Return whether MLflow is the one of this machine, whose files stand in the state folder."""
+    return not os.environ.get("MLFLOW_TRACKING_URI")

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from components.errors import InfrastructureError, TowpathError
 from components.types.evaluation import Verdict
@@ -133,10 +133,13 @@ def register_task(work: Work, judgement: Judgement, flow_run_id: str) -> int:
         return register_and_place(work.plan.config, judgement, work.recording, work.root, flow_run_id)
 
 
+_task_runner = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=max(2, os.cpu_count() or 2)))
+
+
 @flow(
     name="training",
     flow_run_name="{model}",
-    task_runner=ThreadPoolTaskRunner[Any](max_workers=max(2, os.cpu_count() or 2)),
+    task_runner=_task_runner,
     persist_result=False,
     validate_parameters=False,
 )

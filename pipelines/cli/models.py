@@ -58,9 +58,7 @@ def serve(
     if json:
         print_json(service)
     else:
-        say(
-            f"the gateway answers at {service.url}; `towpath ask {model or 'MODEL'}` sends it a row, `towpath down` stops it"
-        )
+        say(f"the gateway answers at {service.url}; `towpath ask {model or 'MODEL'}` sends it a row")
 
 
 def ask(model: str, json: JsonOption = False) -> None:
