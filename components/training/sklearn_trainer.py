@@ -24,6 +24,7 @@ from components.training.core.prepared_data import (
     validation_split,
 )
 from components.training.core.protocol import native_dir, network_path, validation_output_path
+from components.training.core.scores import validation_scores
 from components.types.training import TrainedModel, TrainingTask
 
 PARAMETERS = ()
@@ -151,22 +152,17 @@ def _fit_at_once(
 
 
 def _metrics(estimator: Any, task: TrainingTask, train: PreparedSplit, validation: PreparedSplit) -> dict[str, float]:
-    output = predict(estimator, validation.features, task)
     loss = getattr(estimator, "loss_", None)  # what an epoch of `partial_fit` has measured on its way
     if not isinstance(loss, (int, float)):
-        loss = _loss(predict(estimator, train.features, task), train.target)
-    metrics = {"loss": float(loss), "val_loss": _loss(output, validation.target)}
+        loss = _scores(estimator, task, train)["val_loss"]
+    return {"loss": float(loss), **_scores(estimator, task, validation)}
+
+
+def _scores(estimator: Any, task: TrainingTask, split: PreparedSplit) -> dict[str, float]:
+    output = predict(estimator, split.features, task)
     if task.spec.classes:
-        return {**metrics, "val_accuracy": float((output.argmax(axis=1) == validation.target).mean())}
-    return {**metrics, "val_rmse": metrics["val_loss"] ** 0.5}
-
-
-def _loss(output: Array, target: Array) -> float:
-    """Return the mean cross-entropy of probabilities, or the mean squared error of values."""
-    if target.dtype.kind == "i":
-        chosen = output[np.arange(len(target)), target].astype(np.float64)
-        return float(-np.log(np.clip(chosen, 1e-15, 1.0)).mean())
-    return float(np.square(output[:, 0].astype(np.float64) - target).mean())
+        output = np.log(np.clip(output, 1e-15, 1.0))  # logits that give these probabilities
+    return validation_scores(task, output, split)
 
 
 def _save(folder: Path, last: Any, best: Any) -> None:

@@ -65,7 +65,9 @@ class Project:
         calls = self.call_dir(training)
         error = calls / "error.json"
         logs = [path.read_text() for path in calls.glob("*.log")]
-        return Run(code, json.loads(error.read_text()) if error.is_file() else None, "".join(logs), self.events(training))
+        return Run(
+            code, json.loads(error.read_text()) if error.is_file() else None, "".join(logs), self.events(training)
+        )
 
     def call_dir(self, training: str) -> Path:
         return self.root / ".towpath/calls" / training
@@ -110,7 +112,9 @@ def write_prepared(folder: Path, table: str) -> None:
         part = slice(first, first + rows)
         first += rows
         arrays = {"id": np.arange(part.start, part.stop), "label": label[part]}
-        pq.write_table(pa.table(arrays | {name: values[part] for name, values in columns.items()}), folder / f"{split}.parquet")
+        pq.write_table(
+            pa.table(arrays | {name: values[part] for name, values in columns.items()}), folder / f"{split}.parquet"
+        )
         if split == "test":
             continue
         features = np.stack([values[part] for values in columns.values()], axis=1) * scale

@@ -1,0 +1,267 @@
+"""What every trainer promises, whatever its framework: one suite over all kinds."""
+
+import json
+import os
+import signal
+import time
+from importlib.util import find_spec
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from components.runtime.onnx_runtime import OnnxRuntime
+from components.runtime.tensors import input_tensors
+from components.stage.files import tree_digest
+from components.types.product import ProductRef
+
+NEEDS = {"constant": (), "sklearn": (), "keras": ("keras", "tensorflow"), "lightning": ("lightning", "torch")}
+NETWORKS = ("sklearn", "keras", "lightning")
+"""Kinds that train a multilayer perceptron by epochs."""
+LEARNS = {"epochs": 40, "batch_size": 32, "learning_rate": 0.01}
+ENDLESS = {"epochs": 100_000, "batch_size": 8, "patience": None, "checkpoint_every_s": 0.2}
+
+
+@pytest.fixture(params=list(NEEDS))
+def kind(request):
+    if missing := [module for module in NEEDS[request.param] if find_spec(module) is None]:
+        pytest.skip(f"{' and '.join(missing)} is not installed")
+    return request.param
+
+
+@pytest.fixture
+def network(kind):
+    if kind not in NETWORKS:
+        pytest.skip(f"{kind} has no epochs")
+    return kind
+
+
+@pytest.fixture
+def architecture(kind):
+    return "prior" if kind == "constant" else "mlp"
+
+
+def wait_for(condition, timeout_s=120.0):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def checkpoint(project, training, epoch):
+    """Return the newest checkpoint, once it is at `epoch` or later."""
+    found = sorted((project.root / ".towpath/checkpoints" / training).glob("*/epoch-*"))
+    return found[-1] if found and int(found[-1].name.split("-")[1]) >= epoch else None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["binary", "multiclass", "regression", "image"])
+def test_trainer_learns_and_its_product_predicts_the_test_split(make_project, kind, architecture, table):
+    project = make_project(table)
+    keys = LEARNS if kind in NETWORKS else {}
+    training = project.configure("t", kind=kind, architecture=architecture, **keys)
+
+    run = project.train(training)
+
+    assert run.error is None
+    assert run.code == 0
+    result = project.result(training)
+    assert result.parity <= 1e-4
+    assert sorted(path.name for path in project.output(training).iterdir()) == [
+        "metrics.jsonl",
+        "native",
+        "product",
+        "result.json",
+    ]
+    assert sorted(str(path) for path in result.native_files) == sorted(
+        path.relative_to(project.output(training)).as_posix()
+        for path in (project.output(training) / "native").rglob("*")
+        if path.is_file()
+    )
+    outputs, label = predict(project, training)
+    if kind == "constant":
+        return
+    if table == "regression":
+        assert np.corrcoef(outputs["prediction"], label)[0, 1] > 0.9
+    else:
+        assert (outputs["prediction"] == label).mean() > 0.8
+        np.testing.assert_allclose(outputs["probabilities"].sum(axis=1), 1.0, atol=1e-5)
+
+
+def predict(project, training):
+    """Return what the product says of the test split, which no trainer has seen, and its labels."""
+    directory = project.output(training) / "product"
+    runtime = OnnxRuntime()
+    signature = runtime.load(ProductRef(directory, tree_digest(directory)))
+    table = pq.read_table(project.prepared / "test.parquet")
+    return runtime.predict(input_tensors(table, signature.inputs)), np.asarray(table["label"].to_pylist())
+
+
+@pytest.mark.slow
+def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(make_project, network):
+    project = make_project("multiclass")
+    digests = []
+    for seed in (1, 1, 2):
+        training = project.configure("t", kind=network, architecture="mlp", epochs=4, seed=seed)
+        assert project.train(training).error is None
+        digests.append((project.result(training).product_digest, tree_digest(project.output(training))))
+
+    assert digests[0] == digests[1]
+    assert digests[0][0] != digests[2][0]
+
+
+@pytest.mark.slow
+def test_metrics_are_the_same_in_the_file_and_in_the_live_stream(make_project, kind, architecture):
+    project = make_project("binary")
+    keys = {"epochs": 3} if kind in NETWORKS else {}
+    training = project.configure("t", kind=kind, architecture=architecture, **keys)
+
+    run = project.train(training)
+
+    stored = project.metrics(training)
+    live = [
+        {key: event[key] for key in ("step", "name", "value")} for event in run.events if event["event"] == "metric"
+    ]
+    assert stored == live
+    steps = sorted({line["step"] for line in stored})
+    assert steps == list(range(1, project.result(training).epochs_run + 1))
+    for step in steps:
+        names = {line["name"] for line in stored if line["step"] == step}
+        assert {"loss", "val_loss"} <= names
+    assert all(np.isfinite(line["value"]) for line in stored)
+    assert [event["epoch"] for event in run.events if event["event"] == "epoch"] == steps
+    events = list((project.root / f"reports/binary/tensorboard/{training}").glob("events.out.tfevents.*"))
+    assert bool(events) == (find_spec("tensorboard") is not None)
+
+
+@pytest.mark.slow
+def test_early_stopping_keeps_the_best_epoch(make_project, network):
+    project = make_project("binary")
+    keys = {"epochs": 300, "patience": 3, "learning_rate": 0.1, "batch_size": 16}
+    training = project.configure("t", kind=network, architecture="mlp", **keys)
+
+    assert project.train(training).error is None
+
+    result = project.result(training)
+    losses = [line["value"] for line in project.metrics(training) if line["name"] == "val_loss"]
+    assert result.epochs_run < 300
+    assert result.best_epoch == 1 + int(np.argmin(losses))
+    assert result.epochs_run == result.best_epoch + 3
+    assert log_loss_on_validation(project, training) == pytest.approx(min(losses), rel=1e-3)
+
+
+def log_loss_on_validation(project, training):
+    directory = project.output(training) / "product"
+    runtime = OnnxRuntime()
+    signature = runtime.load(ProductRef(directory, tree_digest(directory)))
+    table = pq.read_table(project.prepared / "validation.parquet")
+    probabilities = runtime.predict(input_tensors(table, signature.inputs))["probabilities"].astype(np.float64)
+    target = np.load(project.prepared / "validation.target.npy")
+    return float(-np.log(np.clip(probabilities[np.arange(len(target)), target], 1e-15, 1)).mean())
+
+
+@pytest.mark.slow
+def test_killed_training_goes_on_and_ends_as_if_nothing_had_happened(make_project, network):
+    project = make_project("multiclass")
+    keys = {"epochs": 30, "batch_size": 16, "patience": None, "checkpoint_every_s": 0.0}
+    whole = project.configure("t", kind=network, architecture="mlp", **keys)
+    assert project.train(whole).error is None
+    expected = tree_digest(project.output(whole))
+
+    process = project.start(whole)
+    wait_for(lambda: checkpoint(project, whole, 2) or process.poll() is not None)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not any(alive(each) for each in family), 10)
+    kept = checkpoint(project, whole, 2)
+    assert kept is not None
+    run = project.train(whole)
+
+    assert run.error is None
+    notes = [event["text"] for event in run.events if event["event"] == "note"]
+    assert any("goes on after epoch" in text for text in notes)
+    assert tree_digest(project.output(whole)) == expected
+    assert not (project.root / ".towpath/checkpoints" / whole).exists()
+
+
+def alive(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["time-out", "SIGTERM", "parent killed"])
+def test_stopped_training_leaves_no_process_and_a_checkpoint(make_project, network, how):
+    project = make_project("binary")
+    keys = ENDLESS | ({"timeout_s": 15.0} if how == "time-out" else {})
+    training = project.configure("t", kind=network, architecture="mlp", **keys)
+
+    process = project.start(training)
+    wait_for(lambda: checkpoint(project, training, 1))
+    family = psutil.Process(process.pid).children(recursive=True)
+    if how == "SIGTERM":
+        os.killpg(process.pid, signal.SIGTERM)
+    elif how == "parent killed":
+        process.kill()  # the stage alone, not its group
+    process.wait(60)
+
+    wait_for(lambda: not any(alive(each) for each in family), 10)
+    assert checkpoint(project, training, 1)
+    assert not project.output(training).exists()
+    error_file = project.call_dir(training) / "error.json"
+    if how != "parent killed":
+        kind = json.loads(error_file.read_text())["kind"]
+        assert kind == ("StageTimeoutError" if how == "time-out" else "StageCancelledError")
+
+
+@pytest.mark.slow
+def test_training_whose_loss_is_no_number_fails_and_leaves_nothing(make_project, network):
+    project = make_project("regression")
+    path = project.prepared / "train.features.npy"
+    features = np.load(path)
+    features[:, 0] = np.float32(3e38)
+    np.save(path, features)
+    training = project.configure("t", kind=network, architecture="mlp", epochs=3, learning_rate=10.0)
+
+    run = project.train(training)
+
+    assert run.code == 1
+    assert run.error["kind"] == "TrainingError"
+    assert "learning rate" in run.error["message"]
+    assert not project.output(training).exists()
+
+
+@pytest.mark.slow
+def test_processes_import_only_what_is_theirs(make_project, kind, architecture):
+    project = make_project("binary")
+    keys = {"epochs": 1} if kind in NETWORKS else {}
+    training = project.configure("t", kind=kind, architecture=architecture, **keys)
+    (project.root / "sitecustomize.py").write_text(
+        "import atexit, os, sys\n"
+        "def dump():\n"
+        "    name = '-'.join(sys.argv[1:2]) or 'none'\n"
+        "    open(f'modules-{os.getpid()}-{name}.txt', 'w').write('\\n'.join(sys.modules))\n"
+        "atexit.register(dump)\n"
+        "leave = os._exit\n"
+        "def leave_after_dump(code):\n"
+        "    dump()\n"
+        "    leave(code)\n"
+        "os._exit = leave_after_dump\n"
+    )
+
+    assert project.train(training, PYTHONPATH=".").error is None
+
+    modules = {path.stem.split("-", 2)[2]: set(path.read_text().split()) for path in project.root.glob("modules-*.txt")}
+    stage, fit, export = modules["binary"], modules["fit"], modules["export"]
+    assert not stage & {"tensorflow", "keras", "torch", "lightning", "jax", "sklearn", "mlflow", "prefect", "dvc"}
+    for worker in (fit, export):
+        assert not worker & {"mlflow", "prefect", "dvc", "pydantic", "yaml", "great_expectations"}
+    assert "onnxruntime" not in fit
+    others = {"keras": {"torch", "lightning", "jax"}, "lightning": {"tensorflow", "keras", "jax"}}
+    assert not fit & others.get(kind, {"tensorflow", "keras", "torch", "lightning", "jax"})
