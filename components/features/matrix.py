@@ -25,7 +25,7 @@ from components.types.dataset import ColumnType, Split
 
 _SEEN_BY_TRAINERS = (Split.TRAIN, Split.VALIDATION)
 _BLOCK_ROWS = 4_096
-"""How many rows the graph takes at once; what lies between its nodes then stays in the processor's cache: 4 times as fast."""
+"""How many rows the graph takes at once; what is between nodes then stays in the processor's cache."""
 
 
 def write_sides(folder: Path, table: DatasetTable, sides: Sides, target: Target, graph: Preprocessing) -> None:

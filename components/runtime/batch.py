@@ -72,8 +72,8 @@ def check_numbers(spec: InputSpec, array: Tensor, first_row: int = 0) -> None:
     Raises:
         SchemaError: it does; the message names the first such row, counted from `first_row`.
     """
-    for wrong, word in ((np.isinf(array), "infinite"), (np.isnan(array), "missing")):
-        if wrong.any() and not (word == "missing" and spec.nullable):
+    for wrong, word in ((np.isinf(array), "an infinite"), (np.isnan(array), "a missing")):
+        if wrong.any() and not (word == "a missing" and spec.nullable):
             row = first_row + int(np.argwhere(wrong)[0][0])
             raise SchemaError(_value_message(spec, row, word))
 
@@ -99,14 +99,14 @@ def check_output(outputs: Batch, signature: Signature, n_rows: int) -> None:
 
 def missing_message(spec: InputSpec, row: int) -> str:
     """Return the sentence about a missing value where none is allowed."""
-    return _value_message(spec, row, "missing")
+    return _value_message(spec, row, "a missing")
 
 
 def _value_message(spec: InputSpec, row: int, word: str) -> str:
     hint = "give a value, or list the column under `features.nullable` and train again"
-    if word == "infinite":
+    if word == "an infinite":
         hint = "give a finite number"
-    return f"input `{spec.name}` has a {word} value in row {row}; {hint}"
+    return f"input `{spec.name}` has {word} value in row {row}; {hint}"
 
 
 def _check_strings(spec: InputSpec, array: Tensor) -> None:
