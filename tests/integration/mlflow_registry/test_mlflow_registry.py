@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
 
 import pytest
 
@@ -23,20 +23,13 @@ from components.errors import (
     UnknownNameError,
 )
 from components.registry.registry import KEY_TAG, Registry, version_key
-from components.registry.request import Lineage, RegistrationRequest
-from components.stage.files import file_digest, text_digest
+from components.registry.request import RegistrationRequest
+from components.stage.files import text_digest
 from components.tracking.tracker import Tracker
 from components.types.evaluation import Verdict
 from components.types.product import GRAPH_FILE, ProductRef
 
 pytestmark = pytest.mark.slow
-
-ROWS = {
-    "age": [40.0, None, -9.0],
-    "city": ["Rome", "Oslo", None],
-    "trips": [3, 2, 1],
-    "vip": [True, False, False],
-}
 
 
 @pytest.fixture(scope="module")
@@ -54,43 +47,6 @@ def tracker(request: pytest.FixtureRequest, shared_database: Path) -> Tracker:
 @pytest.fixture
 def registry(tracker: Tracker) -> Registry:
     return Registry(tracker.connection)
-
-
-@pytest.fixture
-def request_for(tracker: Tracker, tmp_path: Path) -> Callable[..., RegistrationRequest]:
-    model = f"taxi_{uuid4().hex[:8]}"
-    run = tracker.start_training_run(tracker.start_pipeline_run(model), model, f"{model}-keras")
-    native = tmp_path / "native"
-    native.mkdir()
-    (native / "model.keras").write_bytes(b"native")
-    files = {name: tmp_path / name for name in ("dvc.lock", "verdict.json", "uncommitted.patch")}
-    for path in files.values():
-        path.write_text(path.name)
-
-    def build(product: ProductRef, **changes: object) -> RegistrationRequest:
-        lineage = Lineage(
-            model=model,
-            training=f"{model}-keras",
-            kind="keras",
-            framework="keras 3.15.1 on tensorflow 2.21.0",
-            runtime="onnx",
-            product_digest=product.digest,
-            dataset_digest="d" * 64,
-            git_commit="0c0ffee",
-            patch_digest=file_digest(files["uncommitted.patch"]),
-            dvc_lock_digest=file_digest(files["dvc.lock"]),
-            lock_digests={"main": "1" * 64, "torch": "2" * 64},
-            suite_passed=True,
-            suite_digest=file_digest(files["verdict.json"]),
-            gates=(Verdict("absolute", passed=True, reasons=("auc 0.99 ≥ 0.95",)),),
-            parameters={"epochs": 60, "rate": 0.1, "layers": (8, 4), "seed": None},
-            native_files=("native/model.keras",),
-            author="ada",
-            flow_run_id="flow-1",
-        )
-        return RegistrationRequest(run, product, replace(lineage, **changes), files, native, ROWS)
-
-    return build
 
 
 def test_registering_the_same_again_gives_the_same_version(
@@ -162,6 +118,7 @@ def test_a_product_that_was_changed_after_it_was_registered_is_refused(
     tracker: Tracker,
     request_for: Callable[..., RegistrationRequest],
     table_product: ProductRef,
+    rows: dict[str, list[Any]],
     tmp_path: Path,
 ) -> None:
     version = registry.register(request_for(table_product))
@@ -174,7 +131,7 @@ def test_a_product_that_was_changed_after_it_was_registered_is_refused(
     with pytest.raises(DigestMismatchError):
         registry.fetch_product(version.model, version.version, tmp_path / "fetched")
     assert not (tmp_path / "fetched").exists()
-    assert "where" in predict_in_a_fresh_process(tracker, version.model, ROWS)["error"]
+    assert "where" in predict_in_a_fresh_process(tracker, version.model, rows)["error"]
 
 
 def predict_in_a_fresh_process(tracker: Tracker, model: str, rows: dict[str, list[object]]) -> dict[str, object]:
@@ -207,10 +164,14 @@ assert not loaded, loaded
 
 
 def test_mlflow_loads_a_version_without_pickle_and_predicts_strings_and_missing_values(
-    registry: Registry, tracker: Tracker, request_for: Callable[..., RegistrationRequest], table_product: ProductRef
+    registry: Registry,
+    tracker: Tracker,
+    request_for: Callable[..., RegistrationRequest],
+    table_product: ProductRef,
+    rows: dict[str, list[Any]],
 ) -> None:
     version = registry.register(request_for(table_product))
-    predicted = predict_in_a_fresh_process(tracker, version.model, ROWS)
+    predicted = predict_in_a_fresh_process(tracker, version.model, rows)
     assert predicted["prediction"] == ["yes", "yes", "no"]
     probabilities = [row[1] for row in predicted["probabilities"]]
     assert probabilities == pytest.approx([1.0, 1 / (1 + math.exp(-4)), 1 / (1 + math.exp(11))], abs=1e-6)
