@@ -150,11 +150,11 @@ def _tensors(body: bytes, payload: dict[str, Any], form: str, plan: InputPlan, m
     else:
         raise SchemaError(f"`{form}` must name the inputs, since there are {len(names)}: {listed(names)}")
     require_unique_keys(body, len(payload) + keys)
-    flat = []
-    rows = len(tensors[0]) if type(tensors[0]) is list else 0
+    if type(tensors[0]) is not list:
+        raise SchemaError(f"input `{names[0]}`: expected a list with one value a row, found {shown(tensors[0])}")
+    rows = len(tensors[0])
     _require_rows(rows, most_rows)
-    for spec, values in zip(plan.inputs, tensors, strict=True):
-        flat.append(flat_values(values, (rows, *spec.shape), spec.name))
+    flat = [flat_values(v, (rows, *spec.shape), spec.name) for spec, v in zip(plan.inputs, tensors, strict=True)]
     return plan.from_tensors(flat, rows)
 
 
