@@ -1,0 +1,97 @@
+"""A copy of the project, as a user would clone it, and its command line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder of its own."""
+
+    root: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        mine = ("TOWPATH_", "MLFLOW_", "PREFECT_", "PYTEST_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+        return {**kept, "TOWPATH_PYTHON": sys.executable, "TOWPATH_ACTOR": "tester"}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "pipelines.cli", *arguments]
+
+    def towpath(self, *arguments: str, code: int = 0, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        assert done.returncode == code, f"{arguments} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr + done.stdout
+        return done
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        return json.loads(self.towpath(*arguments, "--json", code=code).stdout)
+
+    def dvc(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        return subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    def git(self, *arguments: str) -> str:
+        identity = ["-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+        command = ["git", *identity, *arguments]
+        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True).stdout
+
+    def write(self, path: str, text: str) -> None:
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_text(text)
+
+
+def copy_project(target: Path) -> Project:
+    """Copy what git tracks or would track, with an empty dvc.lock, and commit it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in listed:
+        if name and (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    project = Project(target)
+    project.write("dvc.lock", "schema: '2.0'\nstages: {}\n")
+    project.git("init", "--quiet")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message", "as cloned")
+    return project
+
+
+@pytest.fixture(scope="module")
+def make_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Project]]:
+    made: list[Project] = []
+
+    def make(name: str) -> Project:
+        made.append(copy_project(tmp_path_factory.mktemp(name)))
+        return made[-1]
+
+    yield make
+    for project in made:
+        project.towpath("down")
+
+
+@pytest.fixture(scope="module")
+def project(make_project: Callable[[str], Project]) -> Project:
+    return make_project("project")
