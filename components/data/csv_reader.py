@@ -17,7 +17,7 @@ from components.data.rows import Piece
 from components.data.schema import check_names
 from components.errors import SchemaError, SourceError
 
-_BLOCK_BYTES = 2**23
+_BLOCK_BYTES = 2**22
 
 
 @dataclass(frozen=True)

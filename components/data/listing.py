@@ -79,7 +79,8 @@ def remote(path: str) -> Iterator[tuple[Any, str]]:
         advice = f"install it with `uv pip install -e '.[{extra}]'`" if extra else f"it said: {error}"
         raise MissingExtraError(f"{path} needs a library that is not installed; {advice}") from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        if isinstance(error.__cause__, ConnectionError | TimeoutError) or _status(error.__cause__) >= _SERVER_ERROR:
+        # over http, fsspec says "not found" of whatever went wrong
+        if isinstance(error.__cause__, OSError) or _status(error.__cause__) >= _SERVER_ERROR:
             raise InfrastructureError(f"{path} cannot be reached: {_words(error)}; try again later") from error
         raise SourceError(f"{path} cannot be read: {_words(error)}; check the address and the credentials") from error
     except ValueError as error:

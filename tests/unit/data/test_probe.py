@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from components.data.snapshot import source_file
+from components.data.config import FilesSource
+from components.data.fetch import probed_files
+from components.data.snapshot import read_snapshot, source_file
 from components.errors import SourceError
 from tests.data_project import MODEL, DataProject
 
@@ -131,6 +133,20 @@ def test_ingest_refuses_a_source_that_changed_since_the_probe(project: DataProje
     with pytest.raises(SourceError, match="since the last probe of model trips .* nothing was read: probe it with"):
         project.ingest()
     assert project.table().equals(before)
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(project: DataProject) -> None:
+    project.write("trips.csv", "a,y\n1,2\n")
+    project.files("trips.csv")
+    project.probe()
+    source = project.section.source
+    assert isinstance(source, FilesSource)
+    snapshot, _ = read_snapshot(MODEL, project.root)
+    with (
+        pytest.raises(SourceError, match="trips.csv was written to while it was read"),
+        probed_files(MODEL, source, snapshot, project.root, project.root),
+    ):
+        project.write("trips.csv", "a,y\n1,3\n")
 
 
 def test_a_probe_again_lets_the_new_data_in(project: DataProject) -> None:
