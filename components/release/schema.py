@@ -46,6 +46,8 @@ def ensure_schema(database: Database) -> None:
             f"the ledger {database.name} has schema {revision}, this Towpath knows up to {SCHEMA_REVISION}; "
             "use the newer Towpath that wrote it"
         )
+    if path is not None:
+        _use_wal(path, database.lock_wait_s)
     with database.writing() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
@@ -93,8 +95,7 @@ def _make_file(path: Path, lock_wait_s: float) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             fresh = Path(folder) / path.name
-            with closing(sqlite3.connect(fresh)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
+            _use_wal(fresh, lock_wait_s)
             database = Database(f"sqlite:///{fresh}", lock_wait_s)
             with database.writing() as connection:
                 create_tables(connection)
@@ -102,3 +103,9 @@ def _make_file(path: Path, lock_wait_s: float) -> None:
                 os.link(fresh, path)
     except OSError as error:
         raise InfrastructureError(f"the ledger {path} cannot be made ({error.strerror}); check the folder") from error
+
+
+def _use_wal(path: Path, lock_wait_s: float) -> None:
+    """Write ahead, so that readers never wait; the file remembers it. Left as it is where somebody else is at it."""
+    with closing(sqlite3.connect(path, timeout=lock_wait_s)) as connection, contextlib.suppress(sqlite3.Error):
+        connection.execute("PRAGMA journal_mode=WAL")

@@ -98,7 +98,12 @@ def test_the_same_promotion_from_many_processes_happens_once_and_all_are_told_so
     assert len(ledger.events(MODEL, LOCAL)) == 1
 
 
-def test_a_ledger_made_by_many_at_once_is_one_ledger(ledger_url: str) -> None:
+@pytest.mark.parametrize("there", [False, True], ids=["no file", "an empty file"])
+def test_a_ledger_made_by_many_at_once_is_one_ledger(ledger_url: str, there: bool) -> None:
+    path = Path(ledger_url.removeprefix("sqlite:///")) if ledger_url.startswith("sqlite") else None
+    if there and path:
+        path.parent.mkdir()
+        path.touch()
     barrier = get_context("fork").Barrier(PROMOTERS)
 
     def record(number: int) -> int:
@@ -109,8 +114,7 @@ def test_a_ledger_made_by_many_at_once_is_one_ledger(ledger_url: str) -> None:
     children = [forked(lambda number=number: record(number)) for number in range(1, PROMOTERS + 1)]
     assert [exit_code(child) for child in children] == [WON] * PROMOTERS
     assert len(Ledger(ledger_url).versions(MODEL)) == PROMOTERS
-    if ledger_url.startswith("sqlite"):
-        path = Path(ledger_url.removeprefix("sqlite:///"))
+    if path:
         assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
