@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -123,7 +124,12 @@ class _Course(Callback):
     def __init__(self, task: TrainingTask, journal: EpochJournal, validation: PreparedSplit) -> None:
         self._task, self._journal, self._validation = task, journal, validation
         self._loss: Any = 0.0
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
         self.best_weights: dict[str, Any] = {}
+
+    def on_train_start(self, *_: Any) -> None:
+        """Take back the signal, which Lightning would answer by leaving in the middle of an epoch."""
+        signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         """Make what is random in an epoch depend on the seed and the epoch alone."""
