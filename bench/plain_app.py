@@ -1,7 +1,7 @@
 """The limit that the gateway is measured against: plain ASGI, orjson and onnxruntime, with no check of anything.
 
-Started as ``python -m bench.plain_app GRAPH PORT``. It reads MLflow's ``dataframe_split`` (rows of float64 in the graph's
-order) and the Open Inference Protocol's JSON, and answers in the gateway's own forms.
+Started as ``python -m bench.plain_app GRAPH PORT``. It reads MLflow's ``dataframe_split`` (rows of float64 in the
+graph's order) and the Open Inference Protocol's JSON, and answers in the gateway's own forms.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ if __name__ == "__main__":
         log_config=None,
         log_level="error",
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         date_header=False,
     )

@@ -73,7 +73,7 @@ def widened(values: np.ndarray, target: ColumnType, name: str) -> np.ndarray:
         SchemaError: an integer is too large to be a float without loss.
     """
     wanted = _TARGETS.get(target, values.dtype)
-    if values.dtype == np.int64 and wanted == np.float64 and (np.abs(values.astype(object)) > _EXACT).any():
+    if values.dtype == np.int64 and wanted == np.float64 and ((values > _EXACT) | (values < -_EXACT)).any():
         raise SchemaError(f"input `{name}` takes numbers of 64-bit precision, and an INT64 in it is beyond 2^53")
     return values if values.dtype == wanted and values.flags.aligned else values.astype(wanted)
 

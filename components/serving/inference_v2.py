@@ -56,7 +56,9 @@ def parse(body: bytes, json_length: bytes | None, model: ServedModel, most_rows:
     text, binary = _split_body(body, json_length)
     payload = parse_object(text)
     if not payload.keys() <= _REQUEST_KEYS:
-        raise SchemaError(f"unknown key `{min(payload.keys() - _REQUEST_KEYS)[:80]}`; expected {listed(_REQUEST_KEYS)}")
+        raise SchemaError(
+            f"unknown key `{min(payload.keys() - _REQUEST_KEYS)[:80]}`; expected {listed(sorted(_REQUEST_KEYS))}"
+        )
     identity = payload.get("id")
     if identity is not None and type(identity) is not str:
         raise SchemaError(f"`id` must be a string, found {shown(identity)}")
@@ -152,7 +154,7 @@ class _TensorReader:
             if index is None:
                 known = plan.tensor_names
                 raise SchemaError(
-                    f"unknown input `{shown(name)}`{nearest_name(str(name), known)}; expected {listed(known)}"
+                    f"unknown input {shown(name)}{nearest_name(str(name), known)}; expected {listed(known)}"
                 )
             if found[index] is not None:
                 raise SchemaError(f"input `{name}` is given twice")
@@ -209,7 +211,9 @@ class _TensorReader:
             raise SchemaError(f"input `{spec.name}`: datatype {shown(datatype)}, expected {DATATYPES[spec.type]}")
         if not tensor.keys() <= _TENSOR_KEYS:
             unknown = min(tensor.keys() - _TENSOR_KEYS)
-            raise SchemaError(f"input `{spec.name}`: unknown key `{unknown[:80]}`; expected {listed(_TENSOR_KEYS)}")
+            raise SchemaError(
+                f"input `{spec.name}`: unknown key `{unknown[:80]}`; expected {listed(sorted(_TENSOR_KEYS))}"
+            )
         if tensor.get("parameters") not in (None, {}):
             return self._binary_values(tensor, spec, datatype, shape)
         values = tensor.get("data")
