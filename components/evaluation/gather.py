@@ -15,11 +15,9 @@ from components.evaluation.gates.evidence import (
 )
 from components.evaluation.latency import measure_latency
 from components.evaluation.record.stage import PRODUCT_DIR, read_result
-from components.stage.files import require_digest
 from components.types import record
 from components.types.evaluation import EVALUATION_FILE, Evaluation
 from components.types.product import ProductRef
-from components.types.training import TrainingResult
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -32,17 +30,6 @@ def read_evaluation(folder: Path) -> Evaluation:
         return record.read(Evaluation, folder / EVALUATION_FILE)
     except (OSError, ValueError) as error:
         raise DigestMismatchError(f"{folder / EVALUATION_FILE} cannot be read ({error}); evaluate again") from error
-
-
-def product_of(trained: Path, result: TrainingResult) -> ProductRef:
-    """Return the product that a training promised, once its bytes are what was promised.
-
-    Raises:
-        DigestMismatchError: they are not.
-    """
-    product = ProductRef(trained / PRODUCT_DIR, result.product_digest, result.runtime)
-    require_digest(product.directory, product.digest)
-    return product
 
 
 def gather_evidence(
@@ -67,8 +54,9 @@ def gather_evidence(
     """
     trained = out / "trainings" / training
     result = read_result(trained)
-    product = product_of(trained, result)
-    graph_bytes = sum(path.stat().st_size for path in product.directory.iterdir())
+    product = ProductRef(trained / PRODUCT_DIR, result.product_digest, result.runtime)
+    latency = measure_latency(product, out / "prepared")  # loads the product, which checks its bytes first of all
+    product_bytes = sum(path.stat().st_size for path in product.directory.iterdir())
     return GateEvidence(
         product_digest=product.digest,
         dataset_digest=result.dataset_digest,
@@ -77,6 +65,6 @@ def gather_evidence(
         champion=champion,
         slice_columns=slice_columns,
         parity=Parity(product.digest, result.parity, result.parity_bound),
-        size=Size(product.digest, graph_bytes),
-        latency=measure_latency(product, out / "prepared"),
+        size=Size(product.digest, product_bytes),
+        latency=latency,
     )

@@ -37,8 +37,8 @@ def measure_latency(product: ProductRef, prepared: Path) -> Latency:
     tensors = input_tensors(rows, signature.inputs)
     singles = [_pick(tensors, np.array([index % rows.num_rows])) for index in range(_ROW_CALLS)]
     batches = [_pick(tensors, (np.arange(BATCH_ROWS) + shift) % rows.num_rows) for shift in range(_BATCH_CALLS)]
-    row_p50_ms, row_p95_ms = _times_ms(runtime, singles)
-    batch_p50_ms, batch_p95_ms = _times_ms(runtime, batches)
+    row_p50_ms, row_p95_ms = times_ms(runtime, singles)
+    batch_p50_ms, batch_p95_ms = times_ms(runtime, batches)
     return Latency(
         product_digest=product.digest,
         row_p50_ms=row_p50_ms,
@@ -54,13 +54,14 @@ def _pick(tensors: Batch, rows: np.ndarray) -> Batch:
     return {name: np.ascontiguousarray(array[rows]) for name, array in tensors.items()}
 
 
-def _times_ms(runtime: ModelRuntime, batches: list[Batch]) -> tuple[float, float]:
+def times_ms(runtime: ModelRuntime, batches: list[Batch]) -> tuple[float, float]:
+    """Return the median and the 95th percentile of one call's time, after some calls that are not counted."""
     for batch in batches[:_WARM_UP_CALLS]:
         runtime.predict(batch)
-    times_ms = []
+    measured_ms = []
     for batch in batches:
         started = time.perf_counter_ns()
         runtime.predict(batch)
-        times_ms.append((time.perf_counter_ns() - started) / 1e6)
-    median, high = np.quantile(times_ms, [0.5, 0.95])
+        measured_ms.append((time.perf_counter_ns() - started) / 1e6)
+    median, high = np.quantile(measured_ms, [0.5, 0.95])
     return float(median), float(high)

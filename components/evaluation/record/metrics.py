@@ -145,6 +145,11 @@ def _groups(key: np.ndarray) -> tuple[Integers, Integers]:
     return order, np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
 
 
+def _by_group(values: Floats, starts: Integers) -> Floats:
+    """Return the sums of each run of columns; where every run is one column there is nothing to add."""
+    return values if len(starts) == values.shape[1] else np.add.reduceat(values, starts, axis=1)
+
+
 def _auc(positive: np.ndarray, score: Floats) -> Weighted:
     """Return the area under the ROC curve as the probability that a positive outranks a negative, ties half."""
     order, starts = _groups(score)
@@ -152,8 +157,8 @@ def _auc(positive: np.ndarray, score: Floats) -> Weighted:
 
     def auc(weights: Floats) -> Floats:
         ordered = weights[:, order]
-        yes = np.add.reduceat(ordered * is_positive, starts, axis=1)
-        no = np.add.reduceat(ordered * (1 - is_positive), starts, axis=1)
+        yes = _by_group(ordered * is_positive, starts)
+        no = _by_group(ordered * (1 - is_positive), starts)
         below = np.cumsum(no, axis=1) - no / 2
         return _ratio((yes * below).sum(axis=1), yes.sum(axis=1) * no.sum(axis=1))
 
@@ -166,8 +171,8 @@ def _average_precision(positive: np.ndarray, score: Floats) -> Weighted:
 
     def average_precision(weights: Floats) -> Floats:
         ordered = weights[:, order]
-        yes = np.add.reduceat(ordered * is_positive, starts, axis=1)
-        said = np.cumsum(np.add.reduceat(ordered, starts, axis=1), axis=1)
+        yes = _by_group(ordered * is_positive, starts)
+        said = np.cumsum(_by_group(ordered, starts), axis=1)
         precision = np.cumsum(yes, axis=1) / np.where(said > 0, said, 1.0)
         return _ratio((yes * precision).sum(axis=1), yes.sum(axis=1))
 

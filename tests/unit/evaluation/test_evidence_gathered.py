@@ -1,5 +1,9 @@
 """What is gathered for the gates comes from the artifact itself, measured now."""
 
+import time
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from components.errors import DigestMismatchError, SchemaError
@@ -7,12 +11,13 @@ from components.evaluation.gates.config import GatesSection
 from components.evaluation.gates.evidence import NoChampion
 from components.evaluation.gates.judge import judge, passed
 from components.evaluation.gather import gather_evidence
-from components.evaluation.latency import measure_latency
+from components.evaluation.latency import measure_latency, times_ms
 from components.evaluation.record.config import EvaluationSection
 from components.evaluation.record.stage import evaluate
+from components.runtime.memory_runtime import MemoryRuntime
 from components.stage.files import tree_digest
-from components.types.dataset import Task
-from components.types.product import ProductRef
+from components.types.dataset import ColumnType, Task
+from components.types.product import InputSpec, ProductRef, Signature
 
 
 @pytest.fixture
@@ -62,6 +67,22 @@ def test_latency_is_measured_on_real_rows_and_ordered(evaluated):
     assert 0 < found.batch_p50_ms <= found.batch_p95_ms
     assert found.row_p50_ms < found.batch_p95_ms
     assert found.batch_rows == 256
+
+
+def test_latency_is_the_time_that_a_prediction_takes():
+    signature = Signature(Task.REGRESSION, (InputSpec("x", ColumnType.FLOAT64, (), False, ("x",)),), ())
+    calls = []
+
+    def respond(batch):
+        calls.append(len(batch["x"]))
+        time.sleep(0.002)
+        return {"prediction": batch["x"]}
+
+    runtime = MemoryRuntime("d" * 64, signature, respond)
+    runtime.load(ProductRef(Path(), "d" * 64))
+    median_ms, high_ms = times_ms(runtime, [{"x": np.zeros(1)}] * 10)
+    assert len(calls) == 20  # each once to warm up
+    assert 2.0 <= median_ms <= high_ms
 
 
 def test_latency_cannot_be_measured_without_rows(evaluated):

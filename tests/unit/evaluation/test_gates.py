@@ -27,6 +27,7 @@ from components.evaluation.gates.evidence import (
     Size,
     UnscorableChampion,
 )
+from components.evaluation.gates.findings import verdict
 from components.evaluation.gates.judge import judge, passed
 from components.stage.config import check_section
 from components.types import record
@@ -106,6 +107,12 @@ def test_sound_evidence_of_a_good_model_passes_every_gate(task):
 
 def test_no_verdicts_are_no_pass():
     assert not passed(())
+
+
+def test_a_gate_that_found_nothing_refuses():
+    found = verdict("new", list)
+    assert not found.passed
+    assert found.reasons == ("nothing was checked",)
 
 
 def test_evidence_survives_its_way_through_json():

@@ -185,5 +185,13 @@ def test_r2_is_left_out_of_a_constant_target():
     assert found["mae"] == pytest.approx(2 / 3)
 
 
+def test_the_median_of_an_even_number_of_errors_is_between_the_middle_two():
+    assert measured(regression([0.0] * 4, [1.0, 2.0, 4.0, 9.0]))["median_absolute_error"] == 3.0
+
+
+def test_values_are_recorded_without_the_last_bits_that_a_sum_may_change():
+    assert measured(regression([0.0] * 3, [1.0, 1.0, 2.0]))["mae"] == 1.333333333
+
+
 def test_no_rows_have_no_metrics():
     assert measured(binary([], [])) == {}
