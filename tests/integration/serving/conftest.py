@@ -1,0 +1,136 @@
+"""Gateways as their users start them: a process, a snapshot file, a port."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.products import image_product, mixed_product, network_product, slow_product, sum_product
+from components.stage.files import write_json
+from components.types.product import ProductRef
+from components.types.release import ModelRef, PlacedModel, RouterSnapshot
+
+ROOT = Path(__file__).resolve().parents[3]
+MAKERS = {
+    "network": network_product,
+    "sum": sum_product,
+    "mixed": mixed_product,
+    "image": image_product,
+    "slow": slow_product,
+}
+
+
+class Running:
+    """One gateway process and the snapshot it follows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.snapshot = folder / "router.json"
+        self.process: subprocess.Popen[str] | None = None
+        self.port = 0
+
+    def place(self, rev: int, *models: tuple[str, int, ProductRef]) -> None:
+        placed = {
+            name: PlacedModel(ModelRef(name, version, product.digest), product.directory, product.runtime)
+            for name, version, product in models
+        }
+        write_json(self.snapshot, RouterSnapshot(rev, placed))
+
+    def start(self, *arguments: str, wait: bool = True, **environment: str) -> Running:
+        port_file = self.folder / "port"
+        port_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "components.serving", "--snapshot", str(self.snapshot), "--port", "0"]
+        with (self.folder / "log").open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, "--port-file", str(port_file), *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stderr=log,
+                text=True,
+            )
+        end = time.monotonic() + 30
+        while wait and not port_file.exists():
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.02)
+        if wait:
+            self.port = int(port_file.read_text())
+        return self
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            headers = {"Content-Type": "application/json", **headers}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            response = connection.getresponse()
+            content = response.read()
+        finally:
+            connection.close()
+        return response.status, json.loads(content) if content[:1] in (b"{", b"[") else content.decode()
+
+    def metric(self, name: str) -> float:
+        text = self.ask("GET", "/metrics")[1]
+        return next(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(20)
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture(scope="session")
+def products(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ProductRef]:
+    root = tmp_path_factory.mktemp("products")
+    return {name: make(root / name) for name, make in MAKERS.items()}
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    made = Running(tmp_path)
+    yield made
+    if made.process is not None:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def everything(products: dict[str, ProductRef], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A gateway that serves every product, shared by the tests of a module."""
+    made = Running(tmp_path_factory.mktemp("gateway"))
+    made.place(1, *((name, 3, product) for name, product in products.items() if name != "slow"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def sum_versions(tmp_path: Path) -> Callable[[int], ProductRef]:
+    """Products whose answer tells their version: ``x + 1000 * version``."""
+
+    def make(version: int) -> ProductRef:
+        return sum_product(tmp_path / f"sum-{version}", offset=1000.0 * version)
+
+    return make
