@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import ConfigError
@@ -165,6 +165,7 @@ class TestAbsolute:
         unchecked = GatesSection.model_construct(absolute={})
         assert "no bound is configured" in verdict_of("absolute", evidence(), unchecked).reasons[0]
 
+    @settings(deadline=None)  # a busy machine is no fault of a gate
     @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.sampled_from(["auc", "log_loss"]))
     def test_a_better_model_never_fails_where_a_worse_one_passes(self, one, other, bound, metric):
         gates = GatesSection(absolute={metric: bound})
@@ -217,6 +218,7 @@ class TestBaseline:
         assert not found.passed
         assert reason in found.reasons[0]
 
+    @settings(deadline=None)  # a busy machine is no fault of a gate
     @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5))
     def test_a_wider_margin_or_a_better_model_never_fails_where_the_other_passes(self, low, high, base, one, two):
         low, high = sorted([low, high])
