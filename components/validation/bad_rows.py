@@ -39,12 +39,20 @@ def write_bad_rows(path: Path, frame: pl.DataFrame) -> None:
     frame.write_csv(path, null_value="")
 
 
-def _values(table: Table, rows: list[int], columns: list[str]) -> dict[str, list[str | None]]:
-    """Read some rows of some columns, as text."""
+def _values(table: Table, rows: list[int], columns: list[str]) -> pl.DataFrame:
+    """Read some rows of some columns as text, in the rows' order; only the row groups they stand in are read."""
     import polars as pl
+    import pyarrow.parquet as pq
 
-    wanted = pl.Series("row", rows, dtype=pl.UInt32)
-    select = [pl.col(name).cast(pl.String).alias(f"c{place}") for place, name in enumerate(columns)]
-    lazy = table.scan().select(pl.col(table.manifest.id_column).cast(pl.String).alias("id"), *select)
-    lazy = lazy.with_row_index("__row").filter(pl.col("__row").is_in(wanted.implode())).sort("__row")
-    return lazy.drop("__row").collect(engine="streaming").to_dict(as_series=False)
+    file = pq.ParquetFile(table.path)
+    id_column = table.manifest.id_column
+    select = [pl.col(id_column).cast(pl.String).alias("id")]
+    select += [pl.col(name).cast(pl.String).alias(f"c{place}") for place, name in enumerate(columns)]
+    parts, start = [], 0
+    for group in range(file.num_row_groups):
+        end = start + file.metadata.row_group(group).num_rows
+        if wanted := [row - start for row in rows if start <= row < end]:
+            read = file.read_row_group(group, columns=list({id_column, *columns}))
+            parts.append(pl.DataFrame(pl.from_arrow(read.take(wanted))).select(select))
+        start = end
+    return pl.concat(parts)

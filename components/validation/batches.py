@@ -9,8 +9,10 @@ from components.types.dataset import ColumnType
 from components.validation.suite import Expectation, Suite, columns_of
 from components.validation.table import Table
 
-BATCH_BYTES = 256 * 2**20
-"""What the columns of one batch may take; Great Expectations copies them a few times over."""
+BATCH_BYTES = 128 * 2**20
+"""What the columns of one batch may take; every expectation copies all of them a few times over."""
+BATCH_COLUMNS = 12
+"""How many columns a batch may have, however short they are: fewer cost their start-up, more cost copies."""
 
 NAMES_ONLY = frozenset(
     {
@@ -39,6 +41,8 @@ class Batch:
     names_only: bool
     columns: tuple[str, ...]
     """In table order; empty for expectations about the number of rows."""
+    size_bytes: int
+    """About what the columns take."""
     columns_by_place: dict[int, tuple[str, ...]]
     """The columns of each expectation, by its place in the suite."""
 
@@ -68,7 +72,7 @@ def plan_batches(table: Table, suite: Suite, batch_bytes: int | None = None) -> 
             names_only[place] = columns
         else:
             by_columns.setdefault(columns, []).append(place)
-    batches = [Batch(names_only=True, columns=(), columns_by_place=names_only)] if names_only else []
+    batches = [Batch(names_only=True, columns=(), size_bytes=0, columns_by_place=names_only)] if names_only else []
     # in table order, so that neighbours, which expectations tend to share, come together
     order = {name: place for place, name in enumerate(table.types)}
     groups = sorted(by_columns.items(), key=lambda group: [order[name] for name in group[0]])
@@ -80,7 +84,8 @@ def _packed(table: Table, groups: list[tuple[tuple[str, ...], list[int]]], batch
     columns: set[str] = set()
     places: dict[int, tuple[str, ...]] = {}
     for names, indices in groups:
-        if places and _bytes(table, columns | set(names)) > batch_bytes:
+        wider = columns | set(names)
+        if places and (len(wider) > BATCH_COLUMNS or _bytes(table, wider) > batch_bytes):
             batches.append(_batch(table, columns, places))
             columns, places = set(), {}
         columns |= set(names)
@@ -90,7 +95,12 @@ def _packed(table: Table, groups: list[tuple[tuple[str, ...], list[int]]], batch
 
 def _batch(table: Table, columns: set[str], places: dict[int, tuple[str, ...]]) -> Batch:
     ordered = tuple(name for name in table.types if name in columns)
-    return Batch(names_only=False, columns=ordered, columns_by_place=dict(sorted(places.items())))
+    return Batch(
+        names_only=False,
+        columns=ordered,
+        size_bytes=_bytes(table, columns),
+        columns_by_place=dict(sorted(places.items())),
+    )
 
 
 def _bytes(table: Table, columns: set[str]) -> int:

@@ -6,6 +6,7 @@ success), one that raised has failed whatever its severity says, and its message
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import re
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 OBSERVED_CAP = 20
 """Observed values kept when an expectation observes a list."""
+COLLECT_BYTES = 16 * 2**20
+"""Batches larger than this are cleared away at once."""
 _PLACE = "towpath_place"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SINGLE_VALUES = ("_max_", "_min_", "_median_", "_quantile_", "_most_common_", "_distinct_")
@@ -107,15 +110,16 @@ def run_expectations(table: Table, suite: Suite, batch_bytes: int | None = None)
     require_known_expectations(suite)
     results: dict[int, ExpectationResult] = {}
     with _quietly():
-        asset = _asset()
         for batch in batches:
-            for result in _run_batch(asset, table, suite, batch):
+            for result in _run_batch(table, suite, batch):
                 results[result.outcome.index] = result
+            if batch.size_bytes > COLLECT_BYTES:
+                gc.collect()  # a frame stands in reference cycles, and several of them would pile up
     return tuple(results[index] for index in range(len(suite.expectations)))
 
 
 def _asset() -> Any:
-    """Return a place in Great Expectations where data frames can be put; nothing is stored, sent or drawn."""
+    """Return a place where one data frame can be put; it keeps every frame it was ever given, so each gets its own."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -125,7 +129,7 @@ def _asset() -> Any:
     return context.data_sources.add_pandas("table").add_dataframe_asset("columns")
 
 
-def _run_batch(asset: Any, table: Table, suite: Suite, batch: Batch) -> Iterator[ExpectationResult]:
+def _run_batch(table: Table, suite: Suite, batch: Batch) -> Iterator[ExpectationResult]:
     from great_expectations import ExpectationSuite
 
     result_format = {
@@ -134,8 +138,7 @@ def _run_batch(asset: Any, table: Table, suite: Suite, batch: Batch) -> Iterator
         "include_unexpected_rows": True,
     }
     chosen = ExpectationSuite(name=suite.name, expectations=[_configuration(suite, place) for place in batch.places])
-    definition = asset.add_batch_definition_whole_dataframe(f"batch {batch.places[0]}")
-    whole = definition.get_batch({"dataframe": _frame(table, batch)})
+    whole = _asset().add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": _frame(table, batch)})
     found = {
         result.expectation_config.meta[_PLACE]: result
         for result in whole.validate(chosen, result_format=result_format).results
