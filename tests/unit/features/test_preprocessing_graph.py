@@ -132,16 +132,31 @@ def test_an_unseen_category_goes_to_the_rare_ones_where_there_are_any_and_nowher
     assert [found[f"city={name}"] for name in ("Oslo", "Rome", "Lima")] == [0, 0, 0]
 
 
-def test_a_missing_value_is_imputed_and_marked(project, people):
+@pytest.mark.parametrize(("name", "imputed"), [("height", 0), ("cars", 0), ("insured", 1), ("job", None)])
+def test_a_missing_value_is_imputed_and_marked_under_its_own_name(project, people, name, imputed):
     project.write(people(), "label", {"task": "binary"})
     spec = project.prepare().spec
-    row = project.rows().slice(0, 1)
-    for name in ("height", "cars", "insured", "job"):
-        row = row.set_column(row.schema.get_field_index(name), name, pa.nulls(1, row.schema.field(name).type))
+    row = pa.Table.from_pylist([next(r for r in project.rows().to_pylist() if None not in r.values())])
+    row = row.cast(project.rows().schema)
+    row = row.set_column(row.schema.get_field_index(name), name, pa.nulls(1, row.schema.field(name).type))
     found = dict(zip(spec.feature_names, project.run_graph(spec, row)[0], strict=True))
-    assert [found[f"{name} is missing"] for name in ("height", "cars", "insured", "job")] == [1, 1, 1, 1]
-    assert abs(found["height"]) < 1e-6, "the mean of the train split is 0 once scaled"
-    assert found["insured"] == 1, "most are insured"
+    marks = {each: value for each, value in found.items() if each.endswith(" is missing")}
+    assert marks == {f"{each} is missing": each == name for each in ("height", "cars", "insured", "job")}
+    if imputed is not None:
+        assert abs(found[name] - imputed) < 1e-6, "the train mean is 0 once scaled, and most are insured"
+
+
+def test_every_number_stands_under_its_own_name(project, people):
+    project.write(people(), "label", {"task": "binary"})
+    spec = project.prepare().spec
+    train = as_frame(project.rows().drop_columns(["label"]))
+    for name in ("age", "height", "children", "cars"):
+        filled = train[name].fillna(train[name].mean())
+        found = project.features()[:, spec.feature_names.index(name)]
+        np.testing.assert_allclose(found, (filled - filled.mean()) / filled.std(ddof=0), atol=1e-6)
+    for name in ("member", "insured"):
+        found = project.features()[:, spec.feature_names.index(name)]
+        np.testing.assert_array_equal(found, train[name].fillna(1))
 
 
 def test_numbers_with_gaps_become_float64_inputs_and_stay_exact(project, people):
