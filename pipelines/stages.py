@@ -201,6 +201,9 @@ class StageRunner:
             killer.start()
         for killer in killers:
             killer.join()
+        deadline = time.monotonic() + grace_s
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def _new_call(self, stage: str) -> Path:
         calls = (self._root / CALLS).resolve()

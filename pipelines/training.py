@@ -46,6 +46,7 @@ class Work:
         self.runner = StageRunner(root)
         self.recording = Recording(plan.config.name, root)
         self.stages: list[StageRun] = []
+        self.report: Path | None = None
 
     def stage(self, stage: str, started: Any = None) -> StageRun:
         """Bring one stage up to date, and say so to those who watch."""
@@ -121,7 +122,7 @@ def gates_task(work: Work, choice: Choice) -> Judgement:
     """Gather what the gates need, measured now and here, judge, and record what they say before a refusal is raised."""
     with work.step("gates"):
         judgement, _ = judge_candidate(work.plan.config, choice.candidate, work.root)
-        record_judgement(work.recording, choice, judgement)
+        work.report = record_judgement(work.recording, choice, judgement, work.root)
         require_passed(judgement)
         return judgement
 
@@ -243,6 +244,8 @@ def _sentences(
     lines = [chosen, f"{len(verdicts)} gates passed"]
     if version is not None:
         lines.append(f"version {version} of {name} is registered and stable locally; `towpath serve {name}` serves it")
+    if work.report:
+        lines.append(f"report: {work.report}")
     if url := work.recording.tracker().run_url(work.recording.run_id):
         lines += [f"MLflow run: {url}", f"Prefect flow run: {flow_run_url}"]
     return tuple(lines)
