@@ -20,9 +20,9 @@ How values become the five types of `components.types.dataset.ColumnType`:
 - ``types`` in the configuration overrides; a value that does not fit is refused with its row and column.
 
 The label is a column, or an SQL expression over the columns of one row (``tips > 0.2 * fare``), whose columns are
-recorded as `DatasetManifest.label_inputs`, so that none becomes a feature unless kept by name. A row without a label, or
-one whose label cannot be computed because an input is missing, is refused; ``unlabelled: drop`` leaves such rows out and
-counts them.
+recorded as `DatasetManifest.label_inputs`, so that none becomes a feature unless kept by name. A row without a label,
+or one whose label cannot be computed because an input is missing, is refused; ``unlabelled: drop`` leaves such rows out
+and counts them.
 
 What changes between probe and ingest is refused. An SQL query with a watermark is read up to the probed maximum; a row
 below it that was added or deleted since is noticed by the number of rows, one that was updated is not. Without a

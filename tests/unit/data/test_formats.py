@@ -122,6 +122,15 @@ def test_a_damaged_parquet_file_is_refused(project: DataProject, keep: int) -> N
         project.run()
 
 
+def test_a_text_in_parquet_that_is_not_utf8_is_refused(project: DataProject) -> None:
+    offsets, content = pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, offsets, content])
+    pq.write_table(pa.table({"a": broken, "y": [1]}), project.root / "trips.parquet")
+    project.files("trips.parquet")
+    with pytest.raises(SourceError, match=r"trips.parquet is damaged after row 0: .*UTF8"):
+        project.run()
+
+
 def test_integers_and_floats_in_two_files_are_floats(project: DataProject) -> None:
     pl.DataFrame({"a": [1], "y": [1]}).write_parquet(project.root / "1.parquet")
     pl.DataFrame({"y": [2], "a": [1.5]}).write_parquet(project.root / "2.parquet")

@@ -43,8 +43,10 @@ def test_two_processes_with_other_numbers_of_threads_write_the_same_bytes(projec
 
 
 def test_bytes_do_not_depend_on_the_pieces_in_which_rows_arrive(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"a": [f"v{i % 7}" for i in range(300_000)], "b": pl.int_range(300_000, eager=True)})
-    types = {"a": ColumnType.STRING, "b": ColumnType.INT64}
+    texts = [f"v{i * 7919 % 100_003} some text" if i % 5 else None for i in range(300_000)]
+    frame = pl.DataFrame({"a": texts, "b": pl.int_range(300_000, eager=True) * 7919 % 1_000_003})
+    frame = frame.with_columns(c=pl.when(pl.col("b") % 3 > 0).then(pl.col("b") / 7))
+    types = {"a": ColumnType.STRING, "b": ColumnType.INT64, "c": ColumnType.FLOAT64}
     for name, size in (("one", 300_000), ("many", 7_001)):
         with TableWriter(tmp_path / name, types) as writer:
             for piece in frame.iter_slices(size):
