@@ -25,15 +25,17 @@ ENDLESS = {"epochs": 100_000, "batch_size": 8, "patience": None, "checkpoint_eve
 
 @pytest.fixture(params=list(NEEDS))
 def kind(request):
-    if missing := [module for module in NEEDS[request.param] if find_spec(module) is None]:
+    return installed(request.param)
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request):
+    return installed(request.param)
+
+
+def installed(kind):
+    if missing := [module for module in NEEDS[kind] if find_spec(module) is None]:
         pytest.skip(f"{' and '.join(missing)} is not installed")
-    return request.param
-
-
-@pytest.fixture
-def network(kind):
-    if kind not in NETWORKS:
-        pytest.skip(f"{kind} has no epochs")
     return kind
 
 
