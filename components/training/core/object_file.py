@@ -75,7 +75,7 @@ class _Writer:
         if isinstance(value, np.ndarray) and value.dtype.hasobject:
             return ["objects", list(value.shape), *map(self.encode, value.ravel().tolist())]
         if isinstance(value, (np.ndarray, np.generic)):
-            self._arrays.append(np.asarray(value))
+            self._arrays.append(_without_padding(np.asarray(value)))
             return ["array" if isinstance(value, np.ndarray) else "scalar", len(self._arrays) - 1]
         if isinstance(value, np.dtype):
             return ["dtype", str(value.str)]
@@ -129,6 +129,16 @@ class _Reader:
         elif content:
             made.__dict__.update(content)
         return made
+
+
+def _without_padding(array: Any) -> Any:
+    """Return records with zeros between their fields, where memory holds whatever was there before."""
+    if array.dtype.names is None:
+        return array
+    clean = np.zeros(array.shape, array.dtype)
+    for name in array.dtype.names:
+        clean[name] = array[name]
+    return clean
 
 
 def _name(value: Any, packages: Sequence[str]) -> str:
