@@ -1,4 +1,4 @@
-"""The steps of `towpath run breast_cancer` as a person would write them down: one file, one process, one after the other.
+"""The steps of `towpath run breast_cancer` as a person would write them down: one file, one step after the other.
 
     python bench/plain_script.py FOLDER TRACKING_URI SUITE
 
@@ -33,6 +33,7 @@ def ingest():
 
 def validate(table):
     import great_expectations as gx
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
@@ -45,19 +46,9 @@ def validate(table):
     described = json.loads(SUITE.read_text())["expectations"]
     suite = gx.ExpectationSuite(name="breast_cancer")
     for each in described:
-        suite.add_expectation_configuration(
-            gx.expectations.core.ExpectationConfiguration(type=each["type"], kwargs=each["kwargs"])
-            if hasattr(gx.expectations.core, "ExpectationConfiguration")
-            else _configuration(each)
-        )
+        suite.add_expectation_configuration(ExpectationConfiguration(type=each["type"], kwargs=each["kwargs"]))
     if not batch.validate(suite).success:
         raise SystemExit("the data do not meet their suite")
-
-
-def _configuration(each):
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-
-    return ExpectationConfiguration(type=each["type"], kwargs=each["kwargs"])
 
 
 def split(table):

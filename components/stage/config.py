@@ -93,7 +93,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _sentence(error: ValidationError, section: type[BaseModel], key: str) -> str:
-    first, *others = error.errors(include_url=False)
+    # an unknown key first: a mistyped name explains the required one that seems to be missing
+    first, *others = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"]]
     where = ".".join([key, *location]) if key else ".".join(location)
     more = f" ({len(others)} more in this section)" if others else ""

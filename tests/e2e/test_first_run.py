@@ -70,16 +70,17 @@ from components.registry.registry import Registry
 from components.types.record import dump
 from pipelines.recording import open_tracker
 tracker = open_tracker(Path())
+client = tracker.connection.client
 registry = Registry(tracker.connection)
 folder = Path(tempfile.mkdtemp()) / "lineage"
 lineage = registry.fetch_lineage("breast_cancer", 1, folder)
-run = tracker.connection.client.get_run({first["mlflow_run_id"]!r})
-children = tracker.connection.client.search_runs(
+run = client.get_run({first["mlflow_run_id"]!r})
+children = client.search_runs(
     [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{{run.info.run_id}}'")
 print(json.dumps({{
     "lineage": dump(lineage), "files": sorted(path.name for path in folder.iterdir()), "tags": dict(run.data.tags),
     "children": {{child.info.run_name: [child.info.status, sorted(child.data.metrics)] for child in children}},
-    "aliases": {{k: int(v) for k, v in tracker.connection.client.get_registered_model("breast_cancer").aliases.items()}},
+    "aliases": {{k: int(v) for k, v in client.get_registered_model("breast_cancer").aliases.items()}},
 }}))
 """
     command = [*project.command()[:1], "-c", script]

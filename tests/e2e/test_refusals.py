@@ -8,10 +8,14 @@ from tests.e2e.conftest import Project
 
 pytestmark = pytest.mark.slow
 
-CSV = "id,width,height,colour,kind\n" + "".join(
-    f"{i},{(i % 17) / 3 + i % 2},{(i % 11) / 2 - i % 3},{'red' if i % 3 else 'blue'},{'a' if (i % 17) / 3 + i % 2 + i % 5 / 9 > 3 else 'b'}\n"
-    for i in range(600)
-)
+
+def row(number: int) -> str:
+    width, height, colour = (number % 17) / 3 + number % 2, (number % 11) / 2, "red" if number % 3 else "blue"
+    kind = "a" if width + (number % 5) / 9 > 3 else "b"
+    return f"{number},{width},{height},{colour},{kind}\n"
+
+
+CSV = "id,width,height,colour,kind\n" + "".join(row(number) for number in range(600))
 CONFIG = """
 models:
   boxes:
