@@ -90,3 +90,14 @@ def test_scores_come_best_first_and_do_not_differ_from_call_to_call(project: Pro
     assert scores == leak_scores(project.table)
     assert scores[0].column == "age"
     assert [score.score for score in scores] == sorted((score.score for score in scores), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "chance"), [(BINARY, ROWS // 2, 0.5), (CLASSES, ROWS // 2, 0.5), (NUMBER, ROWS // 2, 0.0)]
+)
+def test_what_can_only_be_learnt_by_heart_scores_no_better_than_chance(
+    project: Project, label: np.ndarray, names: int, chance: float
+) -> None:
+    _write(project, label, pl.Series([f"name {each % names}" for each in range(ROWS)]))
+    (score,) = leak_scores(project.table)
+    assert score.score == pytest.approx(chance, abs=0.06)
