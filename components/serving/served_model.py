@@ -20,7 +20,7 @@ from components.types.release import ModelRef, PlacedModel
 INLINE_S = 0.002
 """A prediction that should take less runs on the event loop: a thread would cost it 0.1 ms and help nobody."""
 
-_WARM_ROWS = (1, 256)
+_WARM_ROWS = 256
 _EXTREME = 1e15
 """No table has such numbers; past float32's range they turn into infinities inside a network."""
 
@@ -71,11 +71,12 @@ def load_served(placed: PlacedModel, stats: Measurements) -> ServedModel:
 
 def _inline_rows(runtime: ModelRuntime, plan: InputPlan) -> int:
     """Return how many rows fit into `INLINE_S`, from times measured while warming up."""
-    few, many = (_fastest_s(runtime, _neutral_rows(plan, rows)) for rows in _WARM_ROWS)
-    if few > INLINE_S:
+    one_s = _fastest_s(runtime, _neutral_rows(plan, 1))
+    if one_s > INLINE_S:
         return 0
-    per_row_s = max((many - few) / (_WARM_ROWS[1] - _WARM_ROWS[0]), 1e-9)
-    return int(_WARM_ROWS[0] + (INLINE_S - few) / per_row_s)
+    many_s = _fastest_s(runtime, _neutral_rows(plan, _WARM_ROWS))
+    per_row_s = max((many_s - one_s) / (_WARM_ROWS - 1), 1e-9)
+    return int(1 + (INLINE_S - one_s) / per_row_s)
 
 
 def _fastest_s(runtime: ModelRuntime, tensors: Mapping[str, np.ndarray]) -> float:

@@ -84,7 +84,7 @@ class Running:
 
     def metric(self, name: str) -> float:
         text = self.ask("GET", "/metrics")[1]
-        return next(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+        return next((float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name)), 0.0)
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 20) -> None:
         end = time.monotonic() + seconds
