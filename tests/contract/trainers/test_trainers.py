@@ -268,3 +268,18 @@ def test_processes_import_only_what_is_theirs(make_project, kind, architecture):
     assert "onnxruntime" not in fit
     others = {"keras": {"torch", "lightning", "jax"}, "lightning": {"tensorflow", "keras", "jax"}}
     assert not fit & others.get(kind, {"tensorflow", "keras", "torch", "lightning", "jax"})
+
+
+@pytest.mark.slow
+def test_heavier_class_is_predicted_more_often(make_project, network):
+    project = make_project("binary")
+    path = project.prepared / "prepared.json"
+    shares = []
+    for weights in ([1.0, 1.0], [0.05, 1.95]):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"class_weights": weights}))
+        keys = {"epochs": 10, "batch_size": 32}
+        training = project.configure("t", kind=network, architecture="mlp", **keys)
+        assert project.train(training).error is None
+        shares.append(float((predict(project, training)[0]["prediction"] == "yes").mean()))
+
+    assert shares[1] > shares[0] + 0.1
