@@ -1,0 +1,94 @@
+"""Other tables than the shipped ones, through the whole pipeline: mixed types, missing values, a derived label."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT, Project
+from tests.tables import write_taxi_shaped
+
+pytestmark = pytest.mark.slow
+
+CONFIGS = ROOT / "tests/configs"
+SHARED = ROOT.parent / "shared/data"
+
+
+def add_model(project: Project, name: str) -> None:
+    """Do what docs/data-scientist.md says: a configuration, a line in dvc.yaml, a suite."""
+    shutil.copy2(CONFIGS / f"{name}.yaml", project.root / f"pipelines/configs/{name}.yaml")
+    pipeline = (project.root / "dvc.yaml").read_text()
+    first = "  - pipelines/configs/breast_cancer.yaml\n"
+    project.write("dvc.yaml", pipeline.replace(first, f"{first}  - pipelines/configs/{name}.yaml\n"))
+    project.towpath("suite", "propose", name)
+    project.towpath("config", "check")
+
+
+def run_all_three(project: Project, name: str) -> dict:
+    outcome = project.json("run", name)
+    assert outcome["version"] == 1
+    assert len([stage for stage in outcome["stages"] if stage["stage"].startswith("train@")]) == 3
+    assert "slices" in {verdict["gate"] for verdict in outcome["verdicts"]}
+    assert json.loads(project.dvc("status", "--json", *(stage["stage"] for stage in outcome["stages"]))) == {}
+    compared = project.json("compare", name)
+    assert all("auc" in training["metrics"] for training in compared["trainings"])
+    return outcome
+
+
+def shared_table(path: str) -> Path:
+    table = SHARED / path
+    if not table.is_file():
+        pytest.skip(f"the real table {path} is not beside this checkout")
+    return table
+
+
+def test_a_generated_table_of_the_taxi_tables_shape(project: Project) -> None:
+    (project.root / "data/taxi").mkdir()
+    write_taxi_shaped(project.root / "data/taxi/taxi.csv", 6000, seed=1)
+    add_model(project, "taxi")
+    run_all_three(project, "taxi")
+
+
+def test_more_rows_of_the_same_table_leave_every_row_on_its_side(project: Project) -> None:
+    before = ids_by_split(project)
+    write_taxi_shaped(project.root / "data/taxi/taxi.csv", 7000, seed=1)
+    outcome = project.json("run", "taxi", "--only", "sklearn", "--no-register")
+    assert {stage["verdict"] for stage in outcome["stages"]} == {"ran"}
+    after = ids_by_split(project)
+    assert all(before[split] < after[split] for split in before)
+
+
+def ids_by_split(project: Project) -> dict[str, set[int]]:
+    import polars as pl
+
+    folder = project.root / "out/taxi/prepared"
+    return {
+        split: set(pl.read_parquet(folder / f"{split}.parquet", columns=["row_id"])["row_id"])
+        for split in ("train", "validation", "test")
+    }
+
+
+def test_the_real_taxi_table(make_project) -> None:
+    table = shared_table("chicago-taxi/data.csv")
+    project = make_project("taxi")
+    (project.root / "data/taxi").mkdir()
+    shutil.copy2(table, project.root / "data/taxi/taxi.csv")
+    add_model(project, "taxi")
+    run_all_three(project, "taxi")
+
+
+def test_the_real_adult_table(make_project) -> None:
+    table = shared_table("adult/adult.csv")
+    project = make_project("adult")
+    (project.root / "data/adult").mkdir()
+    shutil.copy2(table, project.root / "data/adult/adult.csv")
+    add_model(project, "adult")
+    run_all_three(project, "adult")
+
+
+@pytest.mark.parametrize("model", ["digits", "diabetes"])
+def test_the_other_shipped_models(make_project, model: str) -> None:
+    outcome = make_project(model).json("run", model)
+    assert outcome["version"] == 1
+    assert all(verdict["passed"] for verdict in outcome["verdicts"])
