@@ -103,7 +103,8 @@ class InputPlan:
         positions: dict[str, int] = {}
         for position, name in enumerate(given):
             if type(name) is not str or name not in known:
-                raise SchemaError(f"unknown {word} `{name}`{nearest_name(str(name), known)}; expected {listed(known)}")
+                hint = nearest_name(str(name), known)
+                raise SchemaError(f"unknown {word} `{str(name)[:80]}`{hint}; expected {listed(known)}")
             if name in positions:
                 raise SchemaError(f"{word} `{name}` is given twice")
             positions[name] = position

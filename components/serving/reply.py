@@ -11,6 +11,7 @@ Headers = list[tuple[bytes, bytes]]
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
 TEXT = b"text/plain; charset=utf-8"
+_LONGEST = 1_000
 
 
 class Reply(NamedTuple):
@@ -23,5 +24,7 @@ class Reply(NamedTuple):
 
 
 def refusal(status: int, sentence: str, *headers: tuple[bytes, bytes]) -> Reply:
-    """Return an error: a JSON object with one sentence."""
-    return Reply(status, orjson.dumps({"error": sentence}), JSON, headers)
+    """Return an error: a JSON object with one sentence, on one line whatever it quotes."""
+    if not sentence.isprintable():
+        sentence = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in sentence)
+    return Reply(status, orjson.dumps({"error": sentence[:_LONGEST]}), JSON, headers)
