@@ -88,6 +88,16 @@ class Supervised(LightningModule):
         features, target, *weights = batch
         return self._loss(self.network(features), target, weights)
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave a batch on the CPU as it is; Lightning would look through it for tensors, at every step."""
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":  # set several times a step: torch need not ask whether it is a weight
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam with its steps in one call for all weights."""
         return torch.optim.AdamW(self.parameters(), self._learning_rate, weight_decay=self._weight_decay, fused=True)
