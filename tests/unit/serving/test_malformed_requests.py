@@ -15,24 +15,9 @@ FUZZ = settings(
     max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-NAMES = st.sampled_from(
-    [
-        "inputs",
-        "outputs",
-        "id",
-        "parameters",
-        "name",
-        "shape",
-        "datatype",
-        "data",
-        "age",
-        "visits",
-        "smoker",
-        "city",
-        "image",
-    ]
-    + ["dataframe_split", "dataframe_records", "instances", "columns", "index", "params", "binary_data_size", "x", ""]
-)
+WORDS = """inputs outputs id parameters name shape datatype data age visits smoker city image dataframe_split
+dataframe_records instances columns index params binary_data_size x"""
+NAMES = st.sampled_from([*WORDS.split(), ""])
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
