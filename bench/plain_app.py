@@ -48,9 +48,8 @@ class PlainApp:
     def _invoke(self, body: bytes) -> bytes:
         rows = np.array(orjson.loads(body)["dataframe_split"]["data"], dtype=np.float64)
         prediction, probabilities = self._session.run(OUTPUTS, dict(zip(self._names, rows.T, strict=True)))
-        return orjson.dumps(
-            {"predictions": prediction.tolist(), "probabilities": probabilities}, option=orjson.OPT_SERIALIZE_NUMPY
-        )
+        pairs = zip(prediction.tolist(), probabilities.tolist(), strict=True)
+        return orjson.dumps({"predictions": [{"prediction": value, "probabilities": each} for value, each in pairs]})
 
     def _infer(self, body: bytes) -> bytes:
         feed = {each["name"]: np.array(each["data"], dtype=np.float64) for each in orjson.loads(body)["inputs"]}

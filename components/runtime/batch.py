@@ -26,6 +26,8 @@ _FLOAT, _OBJECT = DTYPES[ColumnType.FLOAT64], DTYPES[ColumnType.STRING]
 class CheckedBatch(dict[str, Tensor]):
     """A batch that its maker built from the signature, value by value, and vouches for: it is not looked at again."""
 
+    __slots__ = ("rows",)
+
     rows: int
 
 

@@ -1,7 +1,7 @@
 """One connection: how much and how long a client may send before its request is whole. Knows nothing of what it asks.
 
 uvicorn's protocol with what it leaves open: a limit on the request line and headers, a time limit on sending a request
-(headers and body, also one byte at a time), a limit on connections, and refusals as JSON.
+(headers and body, also one byte at a time), a limit on connections, refusals as JSON, and one write for an answer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, ClassVar, cast
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from components.serving.joined_writes import JoinedWrites
 from components.serving.options import Limits
 
 _NEVER = float("inf")
@@ -57,6 +58,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":  # whose head is all there is
+            self.cycle.transport = cast("asyncio.Transport", JoinedWrites(self.transport))
 
     def on_message_complete(self) -> None:
         """Stop the clock: the request is whole."""

@@ -44,6 +44,7 @@ class InputPlan:
         self.datatypes = tuple(DATATYPES[spec.type] for spec in self.inputs)
         self.leaves = tuple(Leaf(column, i.type, i.nullable) for i in self.inputs for column in i.columns)
         self.columns = tuple(leaf.name for leaf in self.leaves)
+        self.column_list = list(self.columns)
         self.is_flat = all(not spec.shape for spec in self.inputs)
         """Whether every input is one plain column, so that tensors and columns are the same values."""
         self._floats = [index for index, leaf in enumerate(self.leaves) if leaf.type is ColumnType.FLOAT64]
@@ -57,7 +58,10 @@ class InputPlan:
         """
         if not self._others and self.is_flat and (numbers := packed(tuple(chain.from_iterable(rows)))) is not None:
             block = numbers.reshape(len(rows), len(self.columns)).T
-            block = np.ascontiguousarray(block if order is None else block[order])
+            if order is not None:
+                block = block[order]
+            if len(rows) > 1:  # a single row is contiguous either way
+                block = np.ascontiguousarray(block)
             return _vouched(zip(self.tensor_names, block, strict=True), len(rows))
         columns = list(zip(*rows, strict=True))
         return self.from_columns(columns if order is None else [columns[place] for place in order])

@@ -1,7 +1,8 @@
 """MLflow's ``/invocations``: its four JSON forms and CSV in, predictions out. Knows nothing of routing and limits.
 
-The answer is MLflow's ``{"predictions": [...]}`` with three keys beside it that MLflow's clients pass over:
-``probabilities`` (classification; one list per row, in the order of the classes), ``model_name`` and ``model_version``.
+The answer is what ``mlflow models serve`` gives for the registered version: ``{"predictions": [...]}`` with one object
+a row, of ``prediction`` and for classification ``probabilities`` in the order of the classes. Beside it stand
+``model_name`` and ``model_version``, which MLflow's clients pass over.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def parse(body: bytes, content_type: bytes, model: ServedModel, most_rows: int) 
         RequestRefusedError: the body is of another format, or too long.
         SchemaError: its columns or values are not the model's.
     """
+    if content_type == _JSON_TYPE:
+        return _parse_json(body, model.plan, most_rows)
     kind, _, parameters = content_type.partition(b";")
     if parameters and parameters.strip().lower().replace(b'"', b"") != b"charset=utf-8":
         raise RequestRefusedError(
@@ -54,31 +57,40 @@ def parse(body: bytes, content_type: bytes, model: ServedModel, most_rows: int) 
 
 def answer(model: ServedModel, outputs: Mapping[str, np.ndarray]) -> Reply:
     """Return the response to one request."""
-    content: dict[str, Any] = {"predictions": outputs[PREDICTION].tolist()}
-    if (probabilities := outputs.get(PROBABILITIES)) is not None:
-        content["probabilities"] = probabilities
-    content["model_name"] = model.ref.model
-    content["model_version"] = model.version
-    return Reply(200, orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
+    predictions = outputs[PREDICTION].tolist()
+    if (probabilities := outputs.get(PROBABILITIES)) is None:
+        rows = [{PREDICTION: value} for value in predictions]
+    else:
+        pairs = zip(predictions, probabilities.tolist(), strict=True)
+        rows = [{PREDICTION: value, PROBABILITIES: each} for value, each in pairs]
+    content = {"predictions": rows, "model_name": model.ref.model, "model_version": model.version}
+    return Reply(200, orjson.dumps(content))
 
 
 def _parse_json(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
     payload = parse_object(body)
+    form = next(iter(payload), "")
+    if len(payload) != 1 or form not in FORMS:
+        form = _only_form(payload)
+    content = payload[form]
+    if form == "dataframe_split":
+        return _split(body, payload, plan, most_rows)
+    if form == "dataframe_records":
+        columns = _records(content, plan.columns, plan, "column")
+        require_unique_keys(body, len(payload) + len(content) * len(plan.columns))
+        _require_rows(len(content), most_rows)
+        return plan.from_columns(columns)
+    return _tensors(body, payload, form, plan, most_rows)
+
+
+def _only_form(payload: dict[str, Any]) -> str:
     forms = [form for form in FORMS if form in payload]
     if len(forms) != 1:
         raise SchemaError(f"expected exactly one of {listed(FORMS)}, found {listed(forms) or 'none of them'}")
     for key in payload:
         if key != forms[0] and not (key == "params" and not payload[key]):
             raise SchemaError(f"unknown key `{key[:80]}`; expected only `{forms[0]}`")
-    content = payload[forms[0]]
-    if forms[0] == "dataframe_split":
-        return _split(body, payload, plan, most_rows)
-    if forms[0] == "dataframe_records":
-        columns = _records(content, plan.columns, plan, "column")
-        require_unique_keys(body, len(payload) + len(content) * len(plan.columns))
-        _require_rows(len(content), most_rows)
-        return plan.from_columns(columns)
-    return _tensors(body, payload, forms[0], plan, most_rows)
+    return forms[0]
 
 
 def _parse_csv(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
@@ -99,7 +111,7 @@ def _split(body: bytes, payload: dict[str, Any], plan: InputPlan, most_rows: int
     names, data = content["columns"], content["data"]
     if type(names) is not list or type(data) is not list:
         raise SchemaError("`columns` and `data` of `dataframe_split` must be lists")
-    order = None if tuple(names) == plan.columns else plan.order_of(names, plan.columns, "column")
+    order = None if names == plan.column_list else plan.order_of(names, plan.columns, "column")
     if "index" in content and (type(content["index"]) is not list or len(content["index"]) != len(data)):
         raise SchemaError("`index` of `dataframe_split` must be a list as long as `data`")
     require_unique_keys(body, len(payload) + len(content))

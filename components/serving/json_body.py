@@ -19,7 +19,7 @@ DEEPEST = 32
 """Deepest nesting of brackets. No request of either protocol needs more than seven, so that a body which a protocol
 accepts is never too deep; the number is only looked for once a body was refused, to say the real reason."""
 
-_COLON = ord(":")
+_LARGE = 8_192
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _LITERAL = re.compile(rb"\b(?:NaN|nan|Infinity|inf)\b")
@@ -51,7 +51,7 @@ def require_unique_keys(body: bytes, keys: int) -> None:
     Raises:
         RequestRefusedError: a key is given twice.
     """
-    if np.count_nonzero(np.frombuffer(body, np.uint8) == _COLON) != keys:  # four times as quick as bytes.count
+    if _colons(body) != keys:
         json.loads(body, object_pairs_hook=_unique)
 
 
@@ -63,6 +63,12 @@ def is_too_deep(body: bytes) -> bool:
         if depth > DEEPEST:
             return True
     return False
+
+
+def _colons(body: bytes) -> int:
+    if len(body) < _LARGE:
+        return body.count(b":")
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord(":")))  # a quarter of the time, for a fixed start
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:

@@ -106,7 +106,7 @@ def test_mlflows_client_scores_a_table(mlflow_client):
     mlflow_client.wait_server_ready(timeout=10)
     assert mlflow_client.get_version()
     table = pd.DataFrame({"age": [40.0, 10.0], "visits": [2, 5], "smoker": [True, False], "city": ["Oslo", "Łódź"]})
-    assert mlflow_client.invoke(table).get_predictions()[0].tolist() == [MIXED_ANSWERS[0], MIXED_ANSWERS[2]]
+    assert mlflow_client.invoke(table).get_predictions()["prediction"].tolist() == [MIXED_ANSWERS[0], MIXED_ANSWERS[2]]
     with pytest.raises(Exception, match="unknown column `town`"):
         mlflow_client.invoke(table.rename(columns={"city": "town"}))
 
@@ -115,4 +115,4 @@ def test_mlflows_other_forms_are_answered(mlflow_client):
     records = [{"age": 40, "visits": 2, "smoker": True, "city": "Oslo"}]
     for form in ("dataframe_records", "instances", "inputs"):
         answer = mlflow_client.invoke(json.dumps({form: records}))  # a text is sent as it is
-        assert answer.get_predictions("ndarray").tolist() == [MIXED_ANSWERS[0]]
+        assert answer.get_predictions()["prediction"].tolist() == [MIXED_ANSWERS[0]]

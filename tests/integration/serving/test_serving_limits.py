@@ -47,7 +47,7 @@ def parsed(received):
 
 def is_well(limited):
     status, content = limited.ask("POST", "/invocations", ROW, Content_Type="application/json")
-    assert (status, content["predictions"]) == (200, [1.5])
+    assert (status, content["predictions"]) == (200, [{"prediction": 1.5}])
     assert limited.metric("towpath_gateway_in_flight") == 0
     assert "Traceback" not in limited.log()
 

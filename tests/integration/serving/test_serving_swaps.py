@@ -43,7 +43,7 @@ class Asker(threading.Thread):
                 return
             if response.status != 200:
                 self.wrong.append(content)
-            elif content["predictions"] != [x + 1000.0 * int(content["model_version"])]:
+            elif content["predictions"] != [{"prediction": x + 1000.0 * int(content["model_version"])}]:
                 self.wrong.append((x, content))
             self.versions.add(content.get("model_version"))
             self.answers += 1
@@ -72,7 +72,7 @@ def test_no_request_is_lost_or_torn_over_many_swaps(running, sum_versions):
 def answered(running, model="sum"):
     status, content = running.ask("POST", f"/models/{model}/invocations", {"inputs": {"x": [0.0]}})
     assert status == 200, content
-    return content["model_version"], content["predictions"][0]
+    return content["model_version"], content["predictions"][0]["prediction"]
 
 
 def test_a_version_whose_bytes_were_changed_is_refused_and_the_old_one_serves_on(running, sum_versions):
@@ -253,4 +253,4 @@ def test_draining_loses_no_request_of_a_connection_that_was_taken(running, sum_v
         asker.join(20)
     assert lost == []
     assert len(results) > 100
-    assert all(result == (200, [1001.0]) for result in results)
+    assert all(result == (200, [{"prediction": 1001.0}]) for result in results)

@@ -60,7 +60,7 @@ def test_an_unknown_model_is_answered_with_those_there_are(gateway, ask):
 
 
 def test_with_one_model_invocations_need_not_name_it(gateway, ask):
-    assert ask(gateway("sum"), "POST", "/invocations", ONE_ROW).json["predictions"] == [1.5]
+    assert ask(gateway("sum"), "POST", "/invocations", ONE_ROW).json["predictions"] == [{"prediction": 1.5}]
 
 
 @pytest.mark.parametrize("target", ["/invocations?model=sum", "/models/sum/invocations"])

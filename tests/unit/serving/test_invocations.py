@@ -6,6 +6,10 @@ MIXED = {"age": 40, "visits": 2, "smoker": True, "city": "Oslo"}
 EXPECTED = 40 + 2_000 + 1e6 + 1e7
 
 
+def predicted(answer):
+    return [row["prediction"] for row in answer.json["predictions"]]
+
+
 def split(rows, columns=("age", "visits", "smoker", "city")):
     return {"dataframe_split": {"columns": list(columns), "data": rows}}
 
@@ -26,27 +30,27 @@ def split(rows, columns=("age", "visits", "smoker", "city")):
 def test_every_form_gives_the_same_answer(gateway, ask, body):
     answer = ask(gateway("mixed"), "POST", "/invocations", body)
     assert answer.status == 200, answer.body
-    assert answer.json == {"predictions": [EXPECTED], "model_name": "mixed", "model_version": "3"}
+    assert answer.json == {"predictions": [{"prediction": EXPECTED}], "model_name": "mixed", "model_version": "3"}
 
 
 def test_csv_is_read_by_the_types_of_the_columns(gateway, ask):
     text = b"city,age,smoker,visits\r\nOslo,40,True,2\n,,false,0\n"
     answer = ask(gateway("mixed"), "POST", "/invocations", text, content_type="text/csv; charset=utf-8")
-    assert answer.json["predictions"] == [EXPECTED, 500 + 2e7]
+    assert predicted(answer) == [EXPECTED, 500 + 2e7]
 
 
 def test_null_is_missing_where_training_had_missing_values(gateway, ask):
     answer = ask(gateway("mixed"), "POST", "/invocations", split([[None, 1, False, None]]))
-    assert answer.json["predictions"] == [500 + 1_000 + 2e7]
+    assert predicted(answer) == [500 + 1_000 + 2e7]
 
 
 def test_a_classifier_answers_labels_and_probabilities_in_the_order_of_its_classes(gateway, ask, served):
     row = {f"feature_{index}": 0.1 * index for index in range(30)}
     answer = ask(gateway("network"), "POST", "/invocations", {"dataframe_records": [row, row]}).json
-    assert len(answer["predictions"]) == len(answer["probabilities"]) == 2
-    classes = served("network").signature.classes
-    best = max(range(2), key=answer["probabilities"][0].__getitem__)
-    assert answer["predictions"][0] == classes[best]
+    first, second = answer["predictions"]
+    assert first == second
+    best = max(range(2), key=first["probabilities"].__getitem__)
+    assert first["prediction"] == served("network").signature.classes[best]
 
 
 @pytest.mark.parametrize(
@@ -63,8 +67,10 @@ def test_a_classifier_answers_labels_and_probabilities_in_the_order_of_its_class
 def test_an_image_may_come_as_nested_lists_or_as_pixel_columns(gateway, ask, body):
     answer = ask(gateway("image"), "POST", "/invocations", body)
     assert answer.status == 200, answer.body
-    assert answer.json["predictions"] == [1, 0]
-    assert answer.json["probabilities"] == [[0.25, 0.75], [1.0, 0.0]]
+    assert answer.json["predictions"] == [
+        {"prediction": 1, "probabilities": [0.25, 0.75]},
+        {"prediction": 0, "probabilities": [1.0, 0.0]},
+    ]
 
 
 REFUSED = [
@@ -183,7 +189,7 @@ def test_a_colon_in_a_value_is_no_key(gateway, ask):
 def test_many_rows_are_as_strict_as_few(gateway, ask):
     rows = [[float(index % 3)] for index in range(1_000)]
     good = ask(gateway("sum"), "POST", "/invocations", split(rows, ["x"]))
-    assert good.json["predictions"] == [row[0] for row in rows]
+    assert predicted(good) == [row[0] for row in rows]
     for wrong, word in ((True, "true"), (None, "null"), ("1", "'1'"), (float("nan"), "NaN")):
         answer = ask(gateway("sum"), "POST", "/invocations", split([*rows[:700], [wrong], *rows[700:]], ["x"]))
         assert answer.status == 400
