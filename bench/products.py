@@ -32,7 +32,7 @@ def network_product(folder: Path, n_inputs: int = 30, hidden: int = 64, seed: in
     """Make a classifier like breast_cancer's: numeric columns, scaled, one hidden layer, two string classes."""
     random = np.random.default_rng(seed)
     inputs = tuple(plain_input(f"feature_{index}") for index in range(n_inputs))
-    weights = {
+    weights: dict[str, Any] = {
         "column": np.array([-1, 1], np.int64),
         "mean": random.normal(size=n_inputs),
         "scale": random.uniform(0.5, 2.0, size=n_inputs),
@@ -75,7 +75,7 @@ def mixed_product(folder: Path) -> ProductRef:
         plain_input("smoker", ColumnType.BOOL),
         plain_input("city", ColumnType.STRING, nullable=True),
     )
-    weights = {
+    weights: dict[str, Any] = {
         "no_age": np.array(500.0),
         "thousand": np.array(1000.0),
         "million": np.array(1e6),
@@ -109,7 +109,11 @@ def image_product(folder: Path, side: int = 2) -> ProductRef:
     """Make a classifier of images into integer classes: class 1 where the mean is above 0.5."""
     columns = tuple(f"pixel_{index}" for index in range(side * side))
     inputs = (InputSpec("image", ColumnType.FLOAT64, (side, side), False, columns),)
-    weights = {"axes": np.array([1, 2], np.int64), "column": np.array([1], np.int64), "one": np.array(1.0, np.float32)}
+    weights: dict[str, Any] = {
+        "axes": np.array([1, 2], np.int64),
+        "column": np.array([1], np.int64),
+        "one": np.array(1.0, np.float32),
+    }
     nodes = [
         helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=0),
         helper.make_node("Cast", ["mean"], ["p_one"], to=TensorProto.FLOAT),
@@ -132,7 +136,7 @@ def slow_product(folder: Path, size: int = 1200) -> ProductRef:
         helper.make_node("Mul", ["work", "zero"], ["nothing"]),
         helper.make_node("Add", ["x", "nothing"], ["prediction"]),
     ]
-    weights = {
+    weights: dict[str, Any] = {
         "rows": np.array([-1, 1, 1], np.int64),
         "square": np.ones((size, size)) / size,
         "axes": np.array([1, 2], np.int64),
@@ -141,12 +145,12 @@ def slow_product(folder: Path, size: int = 1200) -> ProductRef:
     return _write(folder, Signature(Task.REGRESSION, (plain_input("x"),), ()), nodes, weights)
 
 
-def _write(folder: Path, signature: Signature, nodes: Sequence[Any], weights: dict[str, np.ndarray]) -> ProductRef:
+def _write(folder: Path, signature: Signature, nodes: Sequence[Any], weights: dict[str, Any]) -> ProductRef:
     kinds = {str: TensorProto.STRING, int: TensorProto.INT64, bool: TensorProto.BOOL}
     kind = kinds[type(signature.classes[0])] if signature.classes else TensorProto.DOUBLE
     outputs = [helper.make_tensor_value_info("prediction", kind, ["rows"])]
     if signature.classes:
-        shape = ["rows", len(signature.classes)]
+        shape: list[Any] = ["rows", len(signature.classes)]
         outputs.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape))
     inputs = [
         helper.make_tensor_value_info(spec.name, _TENSOR_TYPES[spec.type], ["rows", *spec.shape])
