@@ -19,6 +19,7 @@ TowpathError                      1  fault
     ├── StageFailedError             a stage died without an error of its own
     ├── StageTimeoutError            a stage ran past its time-out and was killed
     ├── StageCancelledError          a stage was stopped by a signal; its state is resumable
+    ├── RunInterruptedError       130   a person or a service stopped a run; the same command goes on
     ├── TrainingError                a framework failed while training or exporting
     ├── DigestMismatchError          bytes are not the bytes that were promised
     └── InfrastructureError          a server or a disk; the only kind that is retried
@@ -41,6 +42,7 @@ __all__ = [
     "MissingExtraError",
     "ParityError",
     "RefusedError",
+    "RunInterruptedError",
     "SchemaError",
     "SourceError",
     "StageCancelledError",
@@ -139,6 +141,12 @@ class StageTimeoutError(FaultError):
 
 class StageCancelledError(FaultError):
     """Name a stage that a signal stopped."""
+
+
+class RunInterruptedError(FaultError):
+    """Say that a run was stopped by a signal, and how to go on; the exit code is the shell's own for that."""
+
+    exit_code = 130
 
 
 class TrainingError(FaultError):

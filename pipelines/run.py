@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.data.probe import write_probe
-from components.errors import AlreadyRunningError, UnknownNameError
+from components.errors import AlreadyRunningError, RunInterruptedError, UnknownNameError
 from components.stage.config import nearest
 from pipelines.config import ModelConfig, load_model
 from pipelines.console import RunView
@@ -133,10 +133,12 @@ def _alone(model: str, root: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Turn SIGTERM into KeyboardInterrupt, so that both leave a state from which a run resumes."""
+    """Turn signals into an error that says how to go on, also before and after the flow itself."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
+    except KeyboardInterrupt:
+        raise RunInterruptedError("interrupted; run the same command again to go on") from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

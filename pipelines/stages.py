@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import threading
 import time
@@ -30,6 +31,10 @@ from pipelines.state import CALLS, LOCKS
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+
+
+EXIT_CODE = re.compile(r"exited with (-?\d+)$")
+"""How DVC's own error ends; it keeps the code nowhere else."""
 
 
 class CacheVerdict(StrEnum):
@@ -243,12 +248,13 @@ class StageRunner:
             return error_from_json(json.loads(report.read_text()))
         if self._cancelled.is_set():
             return StageCancelledError(f"stage {stage} was stopped; run again to resume")
-        cause = error.__cause__
-        code = getattr(cause, "returncode", None)
-        if code is None:
-            return StageFailedError(f"DVC could not run stage {stage}: {' '.join(str(cause or error).split())}")
-        words = f"was killed by signal {-code}" if code < 0 else f"ended with code {code} and no report"
-        return StageFailedError(f"stage {stage} {words}; see {call_dir / LOG_FILE}, and run again to resume")
+        ended = EXIT_CODE.search(str(error.__cause__ or error))
+        if ended is None:
+            words = " ".join(str(error.__cause__ or error).split())
+            return StageFailedError(f"DVC could not run stage {stage}: {words}")
+        code = int(ended.group(1))
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code} and no report"
+        return StageFailedError(f"stage {stage} {how}; see {call_dir / LOG_FILE}, and run again to resume")
 
 
 def _repository(root: Path) -> Repo:

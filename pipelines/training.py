@@ -6,6 +6,8 @@ Everything that is reproducible is a DVC stage; everything that asks or changes 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from components.errors import InfrastructureError, TowpathError
+from components.errors import InfrastructureError, RunInterruptedError, TowpathError
 from components.types.evaluation import Verdict
 from pipelines.console import LineView, RunView
 from pipelines.judgement import Judgement, judge_candidate, require_passed
@@ -163,9 +165,13 @@ def training_flow(model: str, only: Sequence[str] = (), force: Sequence[str] = (
         work = Work(plan, LineView(), Path())
     succeeded = False
     try:
-        outcome = _body(work, begin)
+        with _interruptible():
+            outcome = _body(work, begin)
         succeeded = True
         return outcome
+    except KeyboardInterrupt:
+        work.runner.cancel()
+        raise RunInterruptedError("interrupted; run the same command again to go on") from None
     except BaseException:
         work.runner.cancel()
         raise
@@ -186,6 +192,23 @@ def run_training_flow(plan: RunPlan, view: RunView, root: Path) -> RunOutcome:
     finally:
         _prepared.reset(token)
         APILogWorker.drain_all(timeout=5)  # before a supervised server is stopped
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into KeyboardInterrupt here, where the stages can be stopped.
+
+    Only the main thread may set handlers; a flow that runs in another one is stopped by who runs it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _body(work: Work, begin: float) -> RunOutcome:

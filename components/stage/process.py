@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -42,13 +43,21 @@ def own_group() -> None:
     threading.Thread(target=die_with_parent, args=(parent,), daemon=True, name="parent-watch").start()
 
 
-def kill_group(group: int, grace_s: float = 5.0) -> None:
-    """End a process group: SIGTERM, and SIGKILL after `grace_s` seconds; a group that is gone is fine."""
+def kill_group(group: int, grace_s: float = 5.0, leader: subprocess.Popen[bytes] | None = None) -> None:
+    """End a process group: SIGTERM, and SIGKILL after `grace_s` seconds; a group that is gone is fine.
+
+    Args:
+        group: The group's id.
+        grace_s: How long it may take to end by itself.
+        leader: Its leader, where that is a child of this process: it must be reaped, or the group seems to go on.
+    """
     for signum, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 1.0)):
         deadline = time.monotonic() + wait_s
         try:
             os.killpg(group, signum)
             while time.monotonic() < deadline:
+                if leader is not None:
+                    leader.poll()
                 os.killpg(group, 0)
                 time.sleep(0.02)
         except ProcessLookupError:

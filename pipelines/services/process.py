@@ -93,7 +93,7 @@ def supervised_service(launch: Launch, root: Path = Path()) -> Iterator[Service]
         _wait_until_ready(launch, process, url, log)
         yield Service(launch.name, process.pid, time.time(), url, url + launch.page, str(log))
     finally:
-        kill_group(process.pid)
+        kill_group(process.pid, leader=process)
         process.wait()
 
 
@@ -139,7 +139,7 @@ def _wait_until_ready(launch: Launch, process: subprocess.Popen[bytes], url: str
         if process.poll() is not None:
             raise InfrastructureError(f"the {launch.name} server ended with code {process.returncode}; see {log}")
         if time.monotonic() > deadline:
-            kill_group(process.pid)
+            kill_group(process.pid, leader=process)
             raise InfrastructureError(
                 f"the {launch.name} server was not ready after {launch.start_timeout_s:.0f} s; see {log}"
             )

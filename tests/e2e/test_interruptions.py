@@ -15,7 +15,7 @@ from tests.e2e.conftest import Project
 
 pytestmark = pytest.mark.slow
 
-LONG = "--set=keras.epochs=1500", "--set=keras.patience=1500", "--set=keras.checkpoint_every_s=0"
+LONG = [f"--set=keras.{each}" for each in ("epochs=1500", "patience=1500", "batch_size=4", "checkpoint_every_s=0")]
 
 
 def processes(project: Project) -> list[psutil.Process]:

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 def row(number: int) -> str:
     width, height, colour = (number % 17) / 3 + number % 2, (number % 11) / 2, "red" if number % 3 else "blue"
-    kind = "a" if width + (number % 5) / 9 > 3 else "b"
+    kind = "a" if width + height + (number * 7919 % 13) / 2 > 8 else "b"
     return f"{number},{width},{height},{colour},{kind}\n"
 
 
