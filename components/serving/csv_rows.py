@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from components.errors import SchemaError
@@ -14,14 +15,17 @@ from components.serving.input_plan import InputPlan
 from components.types.dataset import ColumnType
 
 
-def csv_columns(text: str, plan: InputPlan) -> list[list[Any]]:
+def csv_columns(text: str, plan: InputPlan, most_rows: int) -> list[list[Any]]:
     """Return the columns of a CSV text with a header line, in the plan's order; an empty cell is a missing value.
+
+    Reading stops one row after `most_rows`.
 
     Raises:
         SchemaError: it is no CSV, a column is unknown, missing or given twice, or a row is too short or too long.
     """
     try:
-        header, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        reader = filter(None, csv.reader(io.StringIO(text, newline=""), strict=True))
+        header, *rows = islice(reader, most_rows + 2)
     except ValueError:
         raise SchemaError("the CSV is empty; expected a header line and rows") from None
     except csv.Error as error:

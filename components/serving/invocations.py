@@ -98,7 +98,7 @@ def _parse_csv(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise SchemaError(f"the body is not UTF-8 at byte {error.start}") from None
-    columns = csv_columns(text, plan)
+    columns = csv_columns(text, plan, most_rows)
     _require_rows(len(columns[0]), most_rows)
     return plan.from_columns(columns)
 
@@ -175,5 +175,5 @@ def _require_rows(rows: int, most_rows: int) -> None:
         raise SchemaError("the request has no rows; expected at least one")
     if rows > most_rows:
         raise RequestRefusedError(
-            413, f"the request has {rows} rows, at most {most_rows} are taken; send fewer, or use `towpath predict`"
+            413, f"the request has more than {most_rows} rows; send fewer, or use `towpath predict`"
         )

@@ -57,6 +57,8 @@ def require_unique_keys(body: bytes, keys: int) -> None:
 
 def is_too_deep(body: bytes) -> bool:
     """Return whether brackets are nested deeper than `DEEPEST`."""
+    if body.count(b"[") + body.count(b"{") <= DEEPEST:
+        return False
     depth = 0
     for bracket in _BRACKET.findall(_STRING.sub(b"", body)):
         depth += 1 if bracket in b"[{" else -1
@@ -84,6 +86,6 @@ def _why_not_json(body: bytes, error: orjson.JSONDecodeError) -> str:
         return "the body is empty; expected a JSON object"
     if is_too_deep(body):
         return f"the body is nested deeper than {DEEPEST} levels"
-    if _LITERAL.search(_STRING.sub(b"", body)):
+    if _LITERAL.search(body) and _LITERAL.search(_STRING.sub(b"", body)):
         return "the body holds NaN or Infinity, which are no JSON; send null for a missing value"
     return f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"

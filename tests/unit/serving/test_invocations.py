@@ -1,5 +1,7 @@
 """MLflow's forms: what is understood, and what is refused with which sentence."""
 
+import json
+
 import pytest
 
 MIXED = {"age": 40, "visits": 2, "smoker": True, "city": "Oslo"}
@@ -196,9 +198,19 @@ def test_many_rows_are_as_strict_as_few(gateway, ask):
         assert word in answer.error
 
 
-def test_more_rows_than_the_limit_are_refused(gateway, ask):
-    answer = ask(gateway("sum", rows=10), "POST", "/invocations", split([[1.0]] * 11, ["x"]))
-    assert (answer.status, answer.error[:24]) == (413, "the request has 11 rows,")
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", json.dumps(split([[1.0]] * 11, ["x"])).encode()),
+        ("application/json", json.dumps({"dataframe_records": [{"x": 1.0}] * 11}).encode()),
+        ("application/json", json.dumps({"inputs": {"x": [1.0] * 11}}).encode()),
+        ("text/csv", b"x\n" + b"1\n" * 11),
+    ],
+)
+def test_more_rows_than_the_limit_are_refused(gateway, ask, kind, body):
+    answer = ask(gateway("sum", rows=10), "POST", "/invocations", body, content_type=kind)
+    assert (answer.status, answer.error[:39]) == (413, "the request has more than 10 rows; send")
+    assert ask(gateway("sum", rows=11), "POST", "/invocations", body, content_type=kind).status == 200
 
 
 def test_numbers_no_table_has_are_the_clients_fault_when_the_answer_is_not_finite(gateway, ask):
