@@ -13,6 +13,7 @@ from components.types import record
 from components.types.evaluation import EVALUATION_FILE, Evaluation
 from components.types.release import Environment
 from pipelines.config import ModelConfig
+from pipelines.judged import Judged, was_judged
 from pipelines.state import ledger_url
 
 BASELINE_KIND = "sklearn"
@@ -95,5 +96,6 @@ def settled_version(config: ModelConfig, trainings: Sequence[str], root: Path, c
         winner = choose(config, trainings, root, candidate).candidate
     except GateRefusedError:
         return None
+    judged = Judged(winner.product_digest, winner.dataset_digest, config.model.gates.digest)
     same = (winner.product_digest, winner.dataset_digest) == (stable.digest, stable.dataset_digest)
-    return slot.stable if same else None
+    return slot.stable if same and was_judged(config.name, judged, root) else None

@@ -10,21 +10,23 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from components.errors import InfrastructureError, RunInterruptedError, TowpathError
 from components.types.evaluation import Verdict
 from pipelines.console import LineView, RunView
+from pipelines.judged import Judged, remember
 from pipelines.judgement import Judgement, judge_candidate, require_passed
 from pipelines.outcome import RunOutcome, StageOutcome
 from pipelines.promotion import register_and_place
@@ -33,6 +35,8 @@ from pipelines.run import RunPlan, RunRequest, plan_run
 from pipelines.run_report import record_judgement
 from pipelines.selection import Choice, choose
 from pipelines.stages import StageRun, StageRunner
+
+Result = TypeVar("Result")
 
 _prepared: ContextVar[Work | None] = ContextVar("prepared", default=None)
 
@@ -126,6 +130,8 @@ def gates_task(work: Work, choice: Choice) -> Judgement:
         judgement, _ = judge_candidate(work.plan.config, choice.candidate, work.root)
         work.report = record_judgement(work.recording, choice, judgement, work.root)
         require_passed(judgement)
+        passed = Judged(choice.candidate.product_digest, choice.candidate.dataset_digest, judgement.gate_config_digest)
+        remember(work.plan.config.name, passed, work.root)
         return judgement
 
 
@@ -216,12 +222,12 @@ def _body(work: Work, begin: float) -> RunOutcome:
     flow_run_id, flow_run_url = _flow_run()
     recorded = record_task.submit(work, flow_run_id, flow_run_url)
     for step in ("ingest", "validate", "prepare"):
-        stage_task.submit(work, f"{step}@{name}").result()
-    recorded.result()
+        _result(stage_task.submit(work, f"{step}@{name}"))
+    _result(recorded)
     _all_results([training_task.submit(work, training) for training in plan.trainings])
     choice = choose(plan.config, plan.trainings, work.root, plan.candidate)
-    judgement = gates_task.submit(work, choice).result()
-    version = register_task.submit(work, judgement, flow_run_id).result() if plan.register else None
+    judgement = _result(gates_task.submit(work, choice))
+    version = _result(register_task.submit(work, judgement, flow_run_id)) if plan.register else None
     order = {stage: index for index, stage in enumerate(plan.stages)}
     stages = sorted(work.stages, key=lambda done: order[done.stage])
     return RunOutcome(
@@ -239,12 +245,20 @@ def _body(work: Work, begin: float) -> RunOutcome:
     )
 
 
+def _result(future: PrefectFuture[Result]) -> Result:
+    """Return a task's result, waiting in short steps: a signal that another thread took wakes no endless wait."""
+    running = cast("PrefectConcurrentFuture[Result]", future).wrapped_future  # as the thread pool's futures have one
+    while wait([running], timeout=0.2).not_done:
+        pass
+    return future.result()
+
+
 def _all_results(futures: Sequence[PrefectFuture[StageRun]]) -> None:
     """Wait for every training, so that one that fails does not stop the others; then raise the first failure."""
     failures: list[TowpathError] = []
     for future in futures:
         try:
-            future.result()
+            _result(future)
         except TowpathError as error:
             failures.append(error)
     if failures:
