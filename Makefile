@@ -9,8 +9,13 @@ help: ## list what can be made
 setup: ## make .venv from the locks (every target does it)
 	@infra/setup
 
-run: setup ## data to served champion: start the servers, run breast_cancer, ask it one question
-	@$(TOWPATH) demo
+run: setup ## data to served champion: servers up, run breast_cancer, serve it, ask it one question
+	@$(TOWPATH) up
+	@$(TOWPATH) run breast_cancer
+	@$(TOWPATH) serve breast_cancer --detach
+	@$(TOWPATH) ask breast_cancer
+	@$(TOWPATH) status
+	@echo "Everything stays up; stop it with: make down"
 
 repro: setup ## the reproducible stages alone, by DVC
 	@.venv/bin/dvc repro

@@ -24,14 +24,14 @@ ROOT = Path(__file__).resolve().parents[1]
 LIMITS = {"run_ratio": 1.4, "run_added_s": 6.0, "nothing_to_do_s": 1.5, "help_s": 0.3, "parent_peak_mb": 450.0}
 FRAMEWORKS = ("tensorflow", "keras", "torch", "lightning")
 PARENT = """
-import json, resource, sys
+import json, sys
 from pipelines.cli.main import main
 code = 0
 try:
     code = main()
 except SystemExit as end:
     code = end.code
-peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak_kb = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])  # ru_maxrss would begin at the caller's
 imported = [name for name in {frameworks!r} if name in sys.modules]
 open({target!r}, "w").write(json.dumps({{"peak_mb": peak_kb / 1024, "imported": imported}}))
 raise SystemExit(code)
