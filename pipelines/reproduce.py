@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,15 +14,15 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from components.data.manifest import read_manifest
-from components.errors import FaultError
+from components.errors import FaultError, StageFailedError
 from components.registry.registry import Registry
 from components.registry.request import Lineage
+from components.stage.process import CALL_DIR_VARIABLE
 from components.types import record
 from components.types.evaluation import EVALUATION_FILE, Evaluation
 from components.types.training import RESULT_FILE, TrainingResult
 from pipelines.lineage import code_lineage
 from pipelines.recording import open_connection
-from pipelines.stages import StageRunner, pull_outputs
 from pipelines.state import STATE
 
 TOLERANCE = 1e-3
@@ -55,8 +56,8 @@ def reproduce(model: str, version: int, say: Callable[[str], None], root: Path =
 
     Raises:
         UnknownNameError: there is no such version.
-        InfrastructureError: the registry or the DVC remote lacks bytes that are needed.
-        TowpathError: a stage failed.
+        InfrastructureError: the registry cannot be reached.
+        StageFailedError: the DVC remote lacks bytes that are needed, or a stage failed.
     """
     registry = Registry(open_connection(root))
     with _clean_folder() as folder:
@@ -67,7 +68,7 @@ def reproduce(model: str, version: int, say: Callable[[str], None], root: Path =
         say(f"checking out commit {lineage.git_commit[:12]}{'' if lineage.clean else ' and its patch'}")
         _check_out(lineage, stored, project, root)
         say("pulling the stored dataset")
-        pull_outputs([f"ingest@{model}"], project)
+        _dvc(project, "pull", f"ingest@{model}")
         _run_stages(lineage, project, say)
         return _compare(lineage, stored, project, version, root)
 
@@ -93,19 +94,27 @@ def _check_out(lineage: Lineage, stored: Path, project: Path, root: Path) -> Non
 
 
 def _run_stages(lineage: Lineage, project: Path, say: Callable[[str], None]) -> None:
-    before = os.environ.get("TOWPATH_PYTHON")
-    os.environ["TOWPATH_PYTHON"] = sys.executable
     model, training = lineage.model, lineage.training
-    try:
-        runner = StageRunner(project)
-        for stage in (f"validate@{model}", f"prepare@{model}", f"train@{training}", f"evaluate@{training}"):
-            done = runner.run(stage, force=True)
-            say(f"{stage:40} {done.seconds:6.1f} s")
-    finally:
-        if before is None:
-            del os.environ["TOWPATH_PYTHON"]
-        else:
-            os.environ["TOWPATH_PYTHON"] = before
+    for stage in (f"validate@{model}", f"prepare@{model}", f"train@{training}", f"evaluate@{training}"):
+        begun = time.monotonic()
+        _dvc(project, "repro", "--single-item", "--force", stage)
+        say(f"{stage:40} {time.monotonic() - begun:6.1f} s")
+
+
+def _dvc(project: Path, *arguments: str) -> None:
+    """Run DVC in the clean folder, in a process of its own: inside one process it belongs to one folder."""
+    environment = {name: value for name, value in os.environ.items() if name != CALL_DIR_VARIABLE}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=project,
+        env={**environment, "TOWPATH_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        raise StageFailedError(f"`dvc {' '.join(arguments)}` failed in the clean folder: {' '.join(lines[-3:])[:500]}")
 
 
 def _compare(lineage: Lineage, stored: Path, project: Path, version: int, root: Path) -> Reproduction:

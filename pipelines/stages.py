@@ -121,22 +121,6 @@ def push_outputs(stages: Iterable[str], root: Path = Path()) -> int:
     return sent
 
 
-def pull_outputs(stages: Iterable[str], root: Path = Path()) -> None:
-    """Fetch the stages' outputs from the default DVC remote.
-
-    Raises:
-        InfrastructureError: the remote cannot be reached, or lacks some of the bytes.
-    """
-    from dvc.exceptions import DvcException
-
-    with _repository(root) as repository:
-        try:
-            repository.pull(targets=list(stages))
-        except (DvcException, OSError) as error:
-            words = " ".join(str(error).split())
-            raise InfrastructureError(f"DVC could not fetch the outputs from its remote: {words}") from error
-
-
 class StageRunner:
     """Run stages, each in a process of its own that can be stopped as a group."""
 
