@@ -167,6 +167,7 @@ def evaluate(name, path, data):
     mpl.use("Agg")
     import matplotlib.pyplot as plt
     import numpy as np
+    from scipy.stats import rankdata
     from sklearn import metrics
     from sklearn.calibration import CalibrationDisplay
 
@@ -182,13 +183,19 @@ def evaluate(name, path, data):
     for split_name in ("validation", "test"):
         features, target = data[split_name]
         scores = predict(path, features)[:, 1]
-        resamples = [random.integers(0, len(target), len(target)) for _ in range(1000)]
         for metric, measure in measures.items():
-            values = [measure(target[rows], scores[rows]) for rows in resamples]
             found[f"{split_name}_{metric}"] = measure(target, scores)
-            found[f"{split_name}_{metric}_low"], found[f"{split_name}_{metric}_high"] = np.quantile(
-                values, [0.025, 0.975]
-            )
+        rows = random.integers(0, len(target), (1000, len(target)))
+        positive, ranks = target[rows], rankdata(scores[rows], axis=1)
+        ones = positive.sum(axis=1)
+        samples = {
+            "auc": ((ranks * positive).sum(axis=1) - ones * (ones + 1) / 2) / (ones * (len(target) - ones)),
+            "accuracy": ((scores[rows] > 0.5) == positive).mean(axis=1),
+            "log_loss": -np.log(np.where(positive, scores[rows], 1 - scores[rows])).mean(axis=1),
+        }
+        for metric, values in samples.items():
+            low, high = np.quantile(values, [0.025, 0.975])
+            found |= {f"{split_name}_{metric}_low": low, f"{split_name}_{metric}_high": high}
     displays = {
         "roc": metrics.RocCurveDisplay, "pr": metrics.PrecisionRecallDisplay,
         "confusion": metrics.ConfusionMatrixDisplay, "calibration": CalibrationDisplay,

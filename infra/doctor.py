@@ -1,8 +1,9 @@
-"""Say what is missing or off on this machine, a sentence each; exit 1 when something needed is. Standard library only."""
+"""Say what is missing or off on this machine, a sentence each; exit 1 when something needed is."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -26,8 +27,8 @@ def environment() -> Iterator[Finding]:
             yield NEEDED, f"{tool} is not on the path; install it."
     if not (ROOT / ".venv/made-from").is_file():
         yield NEEDED, "The environment is not set up; run `make setup`."
-    elif subprocess.run(["sh", str(ROOT / "infra/setup")], capture_output=True, check=False).returncode:
-        yield NEEDED, "The environment cannot be brought up to date; run `make setup` to see why."
+    elif subprocess.run(["sh", str(ROOT / "infra/setup"), "--check"], capture_output=True, check=False).returncode:
+        yield NEEDED, "The environment is not that of the locks; run `make setup`."
     free_gb = shutil.disk_usage(ROOT).free / 1e9
     if free_gb < 6:
         yield NEEDED, f"Only {free_gb:.1f} GB are free here; the environment and one run need about 6."
@@ -91,7 +92,9 @@ def tests() -> Iterator[Finding]:
 def main() -> int:
     """Print the findings."""
     os.chdir(ROOT)
-    findings = [*environment(), *packages(), *project(), *tests()]
+    findings = [*environment(), *packages(), *tests()]
+    if importlib.util.find_spec("tomllib"):  # Python 3.11 or later; the lock's own check needs it
+        findings += project()
     for level, sentence in findings:
         print(f"{level:9} {sentence}")
     needed = sum(level == NEEDED for level, _ in findings)

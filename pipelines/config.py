@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic.json_schema import models_json_schema
 
 from components.data.config import DataSection
 from components.errors import ConfigError, UnknownNameError
@@ -115,9 +115,9 @@ def _training(path: Path, key: str, content: Any) -> TrainingSection:
 
 def configuration_schema() -> dict[str, Any]:
     """Return the JSON schema of a configuration file."""
-    form = dict[str, dict[str, ModelSection]] | dict[str, dict[str, TrainingSection]]
-    schema = TypeAdapter(form).json_schema(ref_template="#/$defs/{model}")
-    definitions = schema.pop("$defs")
+    sections: list[type[Section]] = [ModelSection, TrainingSection, *SECTIONS.values()]
+    definitions = models_json_schema([(each, "validation") for each in sections])[1]["$defs"]
+    trainings = [{"$ref": f"#/$defs/{each.__name__}"} for each in sections[1:]]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
@@ -125,7 +125,7 @@ def configuration_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "models": {"type": "object", "additionalProperties": {"$ref": "#/$defs/ModelSection"}},
-            "trainings": {"type": "object", "additionalProperties": {"$ref": "#/$defs/TrainingSection"}},
+            "trainings": {"type": "object", "additionalProperties": {"anyOf": trainings}},
         },
         "$defs": definitions,
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.errors import InfrastructureError, UnknownNameError
+from components.errors import AlreadyRunningError, InfrastructureError, UnknownNameError
 from components.stage.config import nearest
 from components.types import record
 from components.types.dataset import ColumnType
@@ -25,6 +25,7 @@ from pipelines.services.local import GATEWAY, gateway_launch
 from pipelines.services.process import Service, find_service, start_service
 from pipelines.state import ROUTER
 
+DEFAULT_PORT = 8080
 DATATYPES = {
     ColumnType.FLOAT64: "FP64",
     ColumnType.INT64: "INT64",
@@ -45,26 +46,30 @@ class Answer:
     milliseconds: float
 
 
-def run_gateway(model: str | None, port: int, root: Path = Path()) -> None:
+def run_gateway(model: str | None, port: int | None, root: Path = Path()) -> None:
     """Become the gateway, in the foreground.
 
     Raises:
         UnknownNameError: nothing is stable yet.
     """
     _prepare(model, root)
-    arguments = ["--snapshot", str(root / ROUTER), "--host", "127.0.0.1", "--port", str(port)]
+    arguments = ["--snapshot", str(root / ROUTER), "--host", "127.0.0.1", "--port", str(port or DEFAULT_PORT)]
     os.execv(sys.executable, [sys.executable, "-m", "components.serving", *arguments])  # noqa: S606 - no shell
 
 
-def start_gateway(model: str | None, port: int, root: Path = Path()) -> Service:
+def start_gateway(model: str | None, port: int | None, root: Path = Path()) -> Service:
     """Start the gateway in the background, or let the one that runs take up the new snapshot.
 
     Raises:
         UnknownNameError: nothing is stable yet.
+        AlreadyRunningError: it runs on another port than the one that is asked for.
         InfrastructureError: it did not start.
     """
     _prepare(model, root)
-    return find_service(GATEWAY, root) or start_service(gateway_launch(root, host_port=port), root)
+    running = find_service(GATEWAY, root)
+    if running and port is not None and urlsplit(running.url).port != port:
+        raise AlreadyRunningError(f"the gateway runs at {running.url} already; `towpath down` stops it")
+    return running or start_service(gateway_launch(root, host_port=port or DEFAULT_PORT), root)
 
 
 def ask(model: str, root: Path = Path()) -> Answer:

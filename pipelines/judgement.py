@@ -25,7 +25,7 @@ from components.types.product import ProductRef
 from components.types.release import Environment
 from pipelines.config import ModelConfig
 from pipelines.placement import product_directory
-from pipelines.selection import baseline_training
+from pipelines.selection import Choice, baseline_training
 from pipelines.state import ledger_url
 
 Champion = ChampionComparison | NoChampion | UnscorableChampion
@@ -41,15 +41,18 @@ class Judgement:
     """The local slot as it was when the champion was compared."""
     gate_config_digest: str
     champion: Champion
+    sentence: str
+    """Why the candidate was chosen."""
 
 
-def judge_candidate(config: ModelConfig, candidate: Evaluation, root: Path) -> tuple[Judgement, bool]:
+def judge_candidate(config: ModelConfig, choice: Choice, root: Path) -> tuple[Judgement, bool]:
     """Return what the gates say of a candidate, and whether it passed.
 
     Raises:
         DigestMismatchError: bytes are not what they were when they were measured.
         InfrastructureError: the ledger or the registry cannot be reached.
     """
+    candidate = choice.candidate
     slot = Ledger(ledger_url()).slot(config.name, Environment.LOCAL)
     champion = _champion(config, candidate, slot, root)
     evidence = gather_evidence(
@@ -60,7 +63,8 @@ def judge_candidate(config: ModelConfig, candidate: Evaluation, root: Path) -> t
         champion=champion,
     )
     verdicts = judge(evidence, config.model.gates)
-    return Judgement(candidate, verdicts, slot, config.model.gates.digest, champion), passed(verdicts)
+    digest = config.model.gates.digest
+    return Judgement(candidate, verdicts, slot, digest, champion, choice.sentence), passed(verdicts)
 
 
 def require_passed(judgement: Judgement) -> None:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import FaultError
+from components.errors import BadInputError, FaultError
 from components.stage.files import file_digest, text_digest
 
 LOCK_FILES = ("infra/locks/main.txt", "infra/locks/torch.txt")
-NOT_CODE = (":(exclude)dvc.lock",)
-"""`dvc.lock` is an artifact of every version, so a new one does not make the tree dirty."""
+NOT_CODE = (":(exclude)dvc.lock", ":(exclude,glob)data/*/source.json")
+"""Artifacts of every version: written by runs, so new ones do not make the tree dirty."""
+LARGEST_UNTRACKED_BYTES = 5_000_000
+"""An untracked file above it is data, or a mistake; neither belongs into a patch."""
+DIFF = (
+    "diff",
+    "--binary",
+    "--full-index",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+)
+"""The same patch whatever the user's git configuration says."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +34,7 @@ class CodeLineage:
     """The state of the working tree."""
 
     commit: str
-    patch: str
+    patch: bytes
     """What is not committed, untracked files included, as ``git apply`` takes it; empty for a clean tree."""
     locks: dict[str, str]
     """Digest by lock file."""
@@ -27,7 +42,12 @@ class CodeLineage:
     @property
     def code_digest(self) -> str:
         """The commit, and where the tree is dirty the patch's digest after a ``+``."""
-        return f"{self.commit}+{text_digest(self.patch)[:16]}" if self.patch else self.commit
+        return f"{self.commit}+{self.patch_digest[:16]}" if self.patch else self.commit
+
+    @property
+    def patch_digest(self) -> str:
+        """The patch's SHA-256; empty for a clean tree."""
+        return hashlib.sha256(self.patch).hexdigest() if self.patch else ""
 
     @property
     def lock_digest(self) -> str:
@@ -40,22 +60,27 @@ def code_lineage(root: Path = Path()) -> CodeLineage:
 
     Raises:
         FaultError: this is no git checkout, or it has no commit.
+        BadInputError: an untracked file is too large to be code.
     """
-    commit = _git(root, "rev-parse", "HEAD").strip()
-    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".", *NOT_CODE).split("\0")
-    parts = [_git(root, "diff", "--binary", "HEAD", "--", ".", *NOT_CODE)]
-    parts += [_added(root, name) for name in untracked if name]
-    return CodeLineage(commit, "".join(parts), {name: file_digest(root / name) for name in LOCK_FILES})
+    commit = _git(root, "rev-parse", "HEAD").decode().strip()
+    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".", *NOT_CODE).split(b"\0")
+    parts = [_git(root, *DIFF, "HEAD", "--", ".", *NOT_CODE)]
+    parts += [_added(root, os.fsdecode(name)) for name in untracked if name]
+    return CodeLineage(commit, b"".join(parts), {name: file_digest(root / name) for name in LOCK_FILES})
 
 
-def _added(root: Path, name: str) -> str:
+def _added(root: Path, name: str) -> bytes:
     """Return an untracked file as a patch that adds it; ``git diff --no-index`` exits 1 when files differ."""
-    return _git(root, "diff", "--binary", "--no-index", "--", "/dev/null", name, expected=(0, 1))
+    if (size_bytes := (root / name).lstat().st_size) > LARGEST_UNTRACKED_BYTES:
+        raise BadInputError(
+            f"{name} is not tracked by git and has {size_bytes:,} bytes; commit it, or name it in .gitignore"
+        )
+    return _git(root, *DIFF, "--no-index", "--", "/dev/null", name, expected=(0, 1))
 
 
-def _git(root: Path, *arguments: str, expected: tuple[int, ...] = (0,)) -> str:
+def _git(root: Path, *arguments: str, expected: tuple[int, ...] = (0,)) -> bytes:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)  # noqa: S607 - found on PATH
     if done.returncode not in expected:
         words = " ".join(done.stderr.decode(errors="replace").split())
         raise FaultError(f"git {arguments[0]} failed: {words}; lineage needs a git checkout with a commit")
-    return done.stdout.decode(errors="surrogateescape")
+    return done.stdout

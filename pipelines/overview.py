@@ -11,7 +11,7 @@ from components.types.release import Environment
 from pipelines.config import load_model, model_names
 from pipelines.services.local import ALL
 from pipelines.services.process import Service, find_service
-from pipelines.stages import changed_stages, model_stages
+from pipelines.stages import changed_stages, following, model_stages
 from pipelines.state import ledger_url
 
 
@@ -43,7 +43,8 @@ def overview(root: Path = Path()) -> Overview:
 def _model(name: str, root: Path) -> ModelOverview:
     try:
         config = load_model(name, root)
-        stale = len(changed_stages(model_stages(name, config.trainings), root))
+        stages = model_stages(name, config.trainings)
+        stale = len(following(changed_stages(stages, root), stages, name))
         slot, stable = peek(ledger_url(), name, Environment.LOCAL)
     except TowpathError as error:
         return ModelOverview(name, None, None, None, str(error))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from filelock import FileLock
+
 from components.errors import UnknownNameError
 from components.release.ledger import Ledger
 from components.release.store import Store
 from components.stage.files import write_json
 from components.types.release import Environment, PlacedModel, RouterSnapshot
-from pipelines.state import ROUTER, STORE, ledger_url
+from pipelines.state import LOCKS, ROUTER, STORE, ledger_url
 
 
 def stable_placement(model: str, root: Path = Path(), version: int | None = None) -> PlacedModel:
@@ -49,8 +51,11 @@ def write_router(root: Path = Path()) -> RouterSnapshot:
     Raises:
         DigestMismatchError: stored bytes were changed; the snapshot is as it was.
     """
-    slots = [slot for slot in Ledger(ledger_url()).slots() if slot.env is Environment.LOCAL and slot.stable is not None]
-    models = {slot.model: stable_placement(slot.model, root) for slot in slots}
-    snapshot = RouterSnapshot(sum(slot.rev for slot in slots), models)
-    write_json(root / ROUTER, snapshot)
+    (root / LOCKS).mkdir(parents=True, exist_ok=True)
+    with FileLock(root / LOCKS / "router.lock"):  # or a slower writer would put back what it read before
+        found = Ledger(ledger_url()).slots()
+        slots = [slot for slot in found if slot.env is Environment.LOCAL and slot.stable is not None]
+        models = {slot.model: stable_placement(slot.model, root) for slot in slots}
+        snapshot = RouterSnapshot(sum(slot.rev for slot in slots), models)
+        write_json(root / ROUTER, snapshot)
     return snapshot

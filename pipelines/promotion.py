@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from components.errors import ConflictError
 from components.registry.registry import Registry
 from components.registry.request import Lineage, RegisteredVersion, RegistrationRequest
 from components.release.ledger import Ledger
@@ -14,7 +15,7 @@ from components.release.local import make_stable_locally
 from components.release.projection import aliases
 from components.release.records import Digests, RecordedVersion, Slot
 from components.release.store import Store
-from components.stage.files import file_digest, record_digest, text_digest, write_text
+from components.stage.files import file_digest, record_digest
 from components.types import record
 from components.types.product import ProductRef, Signature
 from components.types.training import RESULT_FILE, TrainingResult
@@ -25,7 +26,7 @@ from pipelines.judgement import Judgement
 from pipelines.lineage import code_lineage
 from pipelines.placement import write_router
 from pipelines.recording import Recording, open_connection
-from pipelines.stages import model_stages, push_outputs
+from pipelines.stages import changed_stages, model_stages, push_outputs
 from pipelines.state import STORE, ledger_url
 
 
@@ -36,10 +37,17 @@ def register_and_place(
 
     Raises:
         GateRefusedError: evidence is missing or of something else.
+        ConflictError: code, configuration or data changed while the run went on.
         StaleRevisionError: another run placed a version meanwhile.
         InfrastructureError: a server or a disk failed; running again is safe, and nothing is made twice.
     """
-    push_outputs(model_stages(config.name, [judgement.candidate.training]), root)
+    stages = model_stages(config.name, [judgement.candidate.training])
+    if stale := changed_stages(stages, root):
+        raise ConflictError(
+            f"files changed while the run of {config.name} went on ({', '.join(stale)} would run again); "
+            "nothing was registered: run again"
+        )
+    push_outputs(stages, root)
     registry = Registry(recording.tracker().connection)
     with TemporaryDirectory(prefix="towpath-lineage-") as folder:
         request = _request(config, judgement, recording, root, Path(folder), flow_run_id)
@@ -67,7 +75,10 @@ def fetch_into_store(model: str, version: int, store: Store, root: Path) -> None
 
 def actor() -> str:
     """Return who acts: ``TOWPATH_ACTOR``, else the user of this machine."""
-    return os.environ.get("TOWPATH_ACTOR") or getpass.getuser()
+    try:
+        return os.environ.get("TOWPATH_ACTOR") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in passwd
+        return f"uid {os.getuid()}"
 
 
 def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: Judgement) -> Slot:
@@ -98,7 +109,7 @@ def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: 
         seen=judgement.slot,
         digests=digests,
         actor=lineage.author,
-        reason=f"won on the validation split and passed {len(judgement.verdicts)} gates",
+        reason=f"{judgement.sentence}; passed {len(judgement.verdicts)} gates",
     )
 
 
@@ -117,10 +128,11 @@ def _request(
         VERDICT_FILE: verdict_path,
         "evaluation.json": outputs / "evaluations" / training / "evaluation.json",
         f"{config.name}.yaml": config.path,
+        "source.json": root / "data" / config.name / "source.json",
     }
     if code.patch:
         files["uncommitted.patch"] = folder / "uncommitted.patch"
-        write_text(files["uncommitted.patch"], code.patch)
+        files["uncommitted.patch"].write_bytes(code.patch)
     product = ProductRef(output / "product", result.product_digest, result.runtime)
     lineage = Lineage(
         model=config.name,
@@ -131,7 +143,7 @@ def _request(
         product_digest=result.product_digest,
         dataset_digest=result.dataset_digest,
         git_commit=code.commit,
-        patch_digest=text_digest(code.patch) if code.patch else "",
+        patch_digest=code.patch_digest,
         dvc_lock_digest=file_digest(root / "dvc.lock"),
         lock_digests=code.locks,
         suite_passed=verdict.success,

@@ -42,6 +42,7 @@ class Recording:
         Raises:
             InfrastructureError: MLflow cannot be reached.
         """
+        self._failure = None
         try:
             self._tracker = open_tracker(self._root)
             self._run = self._tracker.start_pipeline_run(
@@ -99,7 +100,9 @@ class Recording:
             return
         from components.tracking.tracker import RunStatus
 
-        self._tracker.finish(self._run, RunStatus.FINISHED if succeeded else RunStatus.FAILED)
+        # an error of the run outranks one of the server
+        with contextlib.nullcontext() if succeeded else contextlib.suppress(TowpathError):
+            self._tracker.finish(self._run, RunStatus.FINISHED if succeeded else RunStatus.FAILED)
 
 
 def open_tracker(root: Path) -> Tracker:

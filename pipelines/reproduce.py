@@ -17,6 +17,7 @@ from components.data.manifest import read_manifest
 from components.errors import FaultError, StageFailedError
 from components.registry.registry import Registry
 from components.registry.request import Lineage
+from components.stage.files import require_digest
 from components.stage.process import CALL_DIR_VARIABLE
 from components.types import record
 from components.types.evaluation import EVALUATION_FILE, Evaluation
@@ -85,7 +86,9 @@ def _clean_folder() -> Iterator[Path]:
 def _check_out(lineage: Lineage, stored: Path, project: Path, root: Path) -> None:
     _git("clone", "--quiet", "--no-checkout", str(root.resolve()), str(project))
     _git("-C", str(project), "checkout", "--quiet", lineage.git_commit)
+    require_digest(stored / "dvc.lock", lineage.dvc_lock_digest)
     if not lineage.clean:
+        require_digest(stored / "uncommitted.patch", lineage.patch_digest)
         _git("-C", str(project), "apply", "--whitespace=nowarn", str(stored / "uncommitted.patch"))
     shutil.copyfile(stored / "dvc.lock", project / "dvc.lock")
     remote = (root / STATE / "dvc-remote").resolve()

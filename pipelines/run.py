@@ -68,15 +68,54 @@ def plan_run(request: RunRequest, root: Path = Path()) -> RunPlan:
     stages = tuple(model_stages(config.name, trainings))
     candidate = next(iter(config.select((request.candidate,)))) if request.candidate else None
     forced = _forced(request.force, stages)
-    return RunPlan(config, trainings, stages, forced, changed_stages(stages, root), request.register, candidate)
+    changed = changed_stages(stages, root)
+    return RunPlan(config, trainings, stages, forced, changed, request.register, candidate)
 
 
-def planned(request: RunRequest, root: Path = Path()) -> Reasons:
-    """Return what a run would do, and why, without probing the source or changing anything."""
+def check_request(request: RunRequest, root: Path = Path()) -> None:
+    """Check the names in a request, and that no other run of the model is going on, before anything is edited.
+
+    Raises:
+        BadInputError: a name or the configuration is wrong.
+        AlreadyRunningError: another run of the model is going on.
+    """
+    config = load_model(request.model, root)
+    config.select(request.only)
+    _forced(request.force, tuple(model_stages(config.name, config.trainings)))
+    with _alone(request.model, root):
+        pass
+
+
+def planned(request: RunRequest, edited: tuple[str, ...] = (), root: Path = Path()) -> Reasons:
+    """Return what a run would do, and why, without probing the source or changing anything.
+
+    Args:
+        request: What is asked for.
+        edited: Keys of the configuration that would be edited first.
+        root: The project.
+    """
     plan = plan_run(request, root)
     forced = dict.fromkeys(sorted(plan.forced), ("it is forced",))
-    would = following({**plan.changed, **forced}, plan.stages, plan.config.name)
+    would = following({**plan.changed, **_edited(edited, plan), **forced}, plan.stages, plan.config.name)
     return {stage: would[stage] for stage in plan.stages if stage in would}
+
+
+def _edited(keys: tuple[str, ...], plan: RunPlan) -> dict[str, tuple[str, ...]]:
+    """Return the stages whose parameters the keys are; gates are no stage's."""
+    steps = {"data": "ingest", "features": "prepare"}
+    found: dict[str, tuple[str, ...]] = {}
+    for key in keys:
+        top, name, section, *_ = [*key.split("."), ""]
+        if top == "trainings":
+            stages = [f"train@{name}"]
+        elif section == "evaluation":
+            stages = [stage for stage in plan.stages if stage.startswith("evaluate@")]
+        else:
+            stages = [f"{steps[section]}@{name}"] if section in steps else []
+        for stage in stages:
+            if stage in plan.stages:
+                found[stage] = (*found.get(stage, ()), f"parameter {key} would change")
+    return found
 
 
 def run_pipeline(request: RunRequest, view: RunView, root: Path = Path()) -> RunOutcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -26,7 +27,7 @@ from components.errors import (
     TowpathError,
     error_from_json,
 )
-from components.stage.process import CALL_DIR_VARIABLE, ERROR_FILE, LOG_FILE, PID_FILE, kill_group
+from components.stage.process import CALL_DIR_VARIABLE, CANCELLED_FILE, ERROR_FILE, LOG_FILE, PID_FILE, kill_group
 from pipelines.state import CALLS, LOCKS
 
 if TYPE_CHECKING:
@@ -74,8 +75,16 @@ def changed_stages(stages: Iterable[str], root: Path = Path()) -> Reasons:
     Raises:
         ConfigError: dvc.yaml cannot be read.
     """
+    from dvc.exceptions import DvcException
+
     with _repository(root) as repository:
-        status = repository.status(targets=list(stages))
+        try:
+            status = repository.status(targets=list(stages))
+        except DvcException as error:
+            words = " ".join(str(error).split())
+            raise ConfigError(
+                f"DVC cannot read these stages: {words}; `towpath config check` says what dvc.yaml lacks"
+            ) from error
     known = _locked_stages(root)
     return {
         stage: tuple(reasons) if stage in known else ("it has never been run",)
@@ -185,6 +194,8 @@ class StageRunner:
         self._cancelled.set()
         with self._lock:
             running = list(self._running.values())
+        for call_dir in running:
+            (call_dir / CANCELLED_FILE).touch()  # for a stage that has not come so far as to write its pid
         killers = [threading.Thread(target=_kill_call, args=(call_dir, grace_s)) for call_dir in running]
         for killer in killers:
             killer.start()
@@ -203,6 +214,7 @@ class StageRunner:
     def _timer(self, call_dir: Path, timeout_s: float | None, timed_out: threading.Event) -> threading.Timer:
         def stop() -> None:
             timed_out.set()
+            (call_dir / CANCELLED_FILE).touch()
             _kill_call(call_dir, 10.0)
 
         timer = threading.Timer(timeout_s or threading.TIMEOUT_MAX, stop)
@@ -297,6 +309,7 @@ def _kill_call(call_dir: Path, grace_s: float) -> None:
 
 
 def _delete_old_calls(calls: Path, keep: int = 200) -> None:
-    folders = sorted(calls.iterdir(), key=os.path.getmtime)
-    for folder in folders[: max(0, len(folders) - keep)]:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):  # another run deletes them too
+        folders = sorted(calls.iterdir(), key=os.path.getmtime)
+        for folder in folders[: max(0, len(folders) - keep)]:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -34,7 +34,7 @@ from pipelines.recording import Recording
 from pipelines.run import RunPlan, RunRequest, plan_run
 from pipelines.run_report import record_judgement
 from pipelines.selection import Choice, choose
-from pipelines.stages import StageRun, StageRunner
+from pipelines.stages import Reasons, StageRun, StageRunner, following
 
 Result = TypeVar("Result")
 
@@ -127,7 +127,7 @@ def training_task(work: Work, training: str) -> StageRun:
 def gates_task(work: Work, choice: Choice) -> Judgement:
     """Gather what the gates need, measured now and here, judge, and record what they say before a refusal is raised."""
     with work.step("gates"):
-        judgement, _ = judge_candidate(work.plan.config, choice.candidate, work.root)
+        judgement, _ = judge_candidate(work.plan.config, choice, work.root)
         work.report = record_judgement(work.recording, choice, judgement, work.root)
         require_passed(judgement)
         passed = Judged(choice.candidate.product_digest, choice.candidate.dataset_digest, judgement.gate_config_digest)
@@ -239,7 +239,7 @@ def _body(work: Work, begin: float) -> RunOutcome:
         mlflow_run_id=work.recording.run_id,
         flow_run_id=flow_run_id,
         stages=tuple(StageOutcome(done.stage, done.verdict, done.seconds) for done in stages),
-        reasons=plan.changed,
+        reasons=_reasons(plan),
         verdicts=judgement.verdicts,
         sentences=_sentences(work, choice.sentence, judgement.verdicts, version, flow_run_url),
     )
@@ -272,6 +272,11 @@ def _flow_run() -> tuple[str, str]:
     api = os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
     identity = str(context.flow_run.id)
     return identity, f"{api}/runs/flow-run/{identity}" if api else ""
+
+
+def _reasons(plan: RunPlan) -> Reasons:
+    forced = dict.fromkeys(sorted(plan.forced), ("it is forced",))
+    return following({**plan.changed, **forced}, plan.stages, plan.config.name)
 
 
 def _sentences(

@@ -83,7 +83,7 @@ class Database:
         except DBAPIError as error:
             words = " ".join(str(error.orig).split())
             kind = InfrastructureError if error.connection_invalidated else FaultError
-            raise kind(f"the ledger {self.name} refused: {words[:200]}; run `towpath ledger verify`") from error
+            raise kind(f"the ledger {self.name} refused: {words[:200]}; restore it from a backup") from error
         except SQLAlchemyError as error:
             raise FaultError(f"the ledger {self.name}: {' '.join(str(error).split())[:200]}") from error
 

@@ -47,5 +47,5 @@ def peek(url: str, model: str, env: Environment) -> tuple[Slot, RecordedVersion 
             slot = Slot(**{**dict(row), "env": env, "paused": bool(row["paused"])})
             stable = database.execute(_VERSION, (model, slot.stable)).fetchone()
     except sqlite3.Error as error:
-        raise InfrastructureError(f"the ledger {path} cannot be read ({error}); run `towpath ledger verify`") from error
+        raise InfrastructureError(f"the ledger {path} cannot be read ({error}); restore it from a backup") from error
     return slot, None if stable is None else RecordedVersion(**{**dict(stable), "state": VersionState(stable["state"])})

@@ -23,11 +23,11 @@ def run_stage(name: str, arguments: Sequence[str], usage: str, body: Callable[..
         usage: The arguments' names, separated by spaces; `body` takes as many.
         body: The step.
     """
-    own_group()
     if log := call_file(LOG_FILE):
         _redirect_output(log)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        own_group()
         if len(arguments) != len(usage.split()):
             raise BadInputError(f"usage: python -m components.{name} {usage} (found {len(arguments)} arguments)")
         body(*arguments)

@@ -22,6 +22,7 @@ PID_FILE = "pid"
 PROGRESS_FILE = "progress.jsonl"
 ERROR_FILE = "error.json"
 LOG_FILE = "log"
+CANCELLED_FILE = "cancelled"
 
 
 def call_file(name: str) -> Path | None:
@@ -40,6 +41,8 @@ def own_group() -> None:
         if os.getpgrp() != os.getpid():
             os.setpgid(0, 0)
         path.write_text(str(os.getpgrp()))
+        if path.with_name(CANCELLED_FILE).exists():  # stopped before there was a pid to stop
+            raise KeyboardInterrupt
     threading.Thread(target=die_with_parent, args=(parent,), daemon=True, name="parent-watch").start()
 
 

@@ -15,7 +15,7 @@ def register(
     training: Annotated[str, typer.Option(help="Register this training's product instead of the winner's.")] = "",
     json: JsonOption = False,
 ) -> None:
-    """Judge and register what the last run made (after `towpath run --no-register`)."""
+    """Bring the model up to date, judge and register it; after `run --no-register` only the last steps are left."""
     from pipelines.cli.pipeline import run_and_show
     from pipelines.run import RunRequest
 
@@ -40,15 +40,15 @@ def compare(model: str, json: JsonOption = False) -> None:
 
 def serve(
     model: Annotated[
-        str, typer.Argument(help="The model to serve; every model with a stable version when left out.")
+        str, typer.Argument(help="A model that must have a stable version; all that have one are served.")
     ] = "",
-    port: Annotated[int, typer.Option(help="The port to listen on, on loopback.")] = 8080,
+    port: Annotated[int | None, typer.Option(help="The port to listen on, on loopback; 8080 by default.")] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Start it in the background; `towpath down` stops it.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Serve the stable version: Open Inference Protocol v2, MLflow's /invocations, /metrics."""
+    """Serve the stable versions: Open Inference Protocol v2, MLflow's /invocations, /metrics."""
     from pipelines.gateway import run_gateway, start_gateway
 
     if not detach:

@@ -28,15 +28,17 @@ def run(
 ) -> None:
     """Bring a model up to date: ingest, validate, train, evaluate, gate, register, make stable locally."""
     from pipelines.overrides import edit_configuration
-    from pipelines.run import RunRequest, planned
+    from pipelines.run import RunRequest, check_request, planned
 
-    for edit in edit_configuration(model, tuple(set_ or ()), dry=dry_run) if set_ else ():
-        verb = "would edit" if dry_run else "edited"
-        say(f"{verb} pipelines/configs/{model}.yaml: {edit.key}: {edit.before} -> {edit.after} (`git diff` shows it)")
     names = tuple(word.strip() for word in only.split(",") if word.strip())
     request = RunRequest(model, names, tuple(force or ()), register=not no_register)
+    check_request(request)
+    edits = edit_configuration(model, tuple(set_), dry=dry_run) if set_ else []
+    for edit in edits:
+        verb = "would edit" if dry_run else "edited"
+        say(f"{verb} pipelines/configs/{model}.yaml: {edit.key}: {edit.before} -> {edit.after} (`git diff` shows it)")
     if dry_run:
-        plan = planned(request)
+        plan = planned(request, tuple(edit.key for edit in edits))
         if json:
             print_json(plan)
         else:
@@ -58,10 +60,10 @@ def run_and_show(request: RunRequest, json: bool) -> None:
 def explain(model: str, json: JsonOption = False) -> None:
     """Say of every stage of a model whether it is up to date, and if not, what changed."""
     from pipelines.config import load_model
-    from pipelines.stages import changed_stages, model_stages
+    from pipelines.stages import changed_stages, following, model_stages
 
     stages = model_stages(model, load_model(model).trainings)
-    changed = changed_stages(stages)
+    changed = following(changed_stages(stages), stages, model)
     if json:
         print_json({stage: list(changed.get(stage, ())) for stage in stages})
         return

@@ -55,7 +55,7 @@ def start_servers(root: Path = Path()) -> list[Service]:
     """
     launches = [mlflow_launch(root), prefect_launch(root, with_page=True)]
     with ThreadPoolExecutor(len(launches)) as pool:
-        return list(pool.map(lambda launch: find_service(launch.name, root) or start_service(launch, root), launches))
+        return list(pool.map(lambda launch: start_service(launch, root), launches))
 
 
 def stop_servers(root: Path = Path()) -> list[Service]:

@@ -18,7 +18,7 @@ from components.errors import InfrastructureError
 from components.stage.files import write_json
 from components.stage.process import kill_group
 from components.types import record
-from pipelines.state import SERVICES
+from pipelines.state import LOCKS, SERVICES
 
 HOST = "127.0.0.1"
 
@@ -66,18 +66,27 @@ def find_service(name: str, root: Path = Path()) -> Service | None:
 
 
 def start_service(launch: Launch, root: Path = Path()) -> Service:
-    """Start a server that stays, wait until it is ready, and record it.
+    """Start a server that stays, unless it runs already; wait until it is ready, and record it.
 
     Raises:
         InfrastructureError: it ended, or was not ready in time; the message names its log.
     """
-    process, url, log = _spawn(launch, root, guarded=False)
-    _wait_until_ready(launch, process, url, log)
     import psutil
+    from filelock import FileLock
 
-    created = psutil.Process(process.pid).create_time()
-    service = Service(launch.name, process.pid, created, url, url + launch.page, str(log))
-    write_json(root / SERVICES / f"{launch.name}.json", service)
+    (root / LOCKS).mkdir(parents=True, exist_ok=True)
+    with FileLock(root / LOCKS / f"service-{launch.name}.lock"):
+        if running := find_service(launch.name, root):
+            return running
+        process, url, log = _spawn(launch, root, guarded=False)
+        try:
+            _wait_until_ready(launch, process, url, log)
+            created = psutil.Process(process.pid).create_time()
+            service = Service(launch.name, process.pid, created, url, url + launch.page, str(log))
+            write_json(root / SERVICES / f"{launch.name}.json", service)
+        except BaseException:
+            kill_group(process.pid, leader=process)
+            raise
     return service
 
 

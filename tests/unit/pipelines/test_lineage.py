@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import FaultError
+from components.errors import BadInputError, FaultError
 from pipelines.lineage import LOCK_FILES, code_lineage
 
 
@@ -27,16 +27,18 @@ def checkout(tmp_path: Path) -> Path:
 def test_a_clean_tree_has_a_commit_and_no_patch(checkout: Path) -> None:
     lineage = code_lineage(checkout)
     assert lineage.commit == git(checkout, "rev-parse", "HEAD").strip() == lineage.code_digest
-    assert lineage.patch == ""
+    assert lineage.patch == b""
 
 
 def test_a_new_lock_of_dvc_does_not_make_the_tree_dirty(checkout: Path) -> None:
     (checkout / "dvc.lock").write_text("new\n")
-    assert code_lineage(checkout).patch == ""
+    assert code_lineage(checkout).patch == b""
 
 
 def test_the_patch_rebuilds_changed_added_deleted_and_binary_files(checkout: Path, tmp_path: Path) -> None:
-    (checkout / "code.py").write_text("changed\n")
+    git(checkout, "config", "diff.noprefix", "true")
+    git(checkout, "config", "color.diff", "always")
+    (checkout / "code.py").write_bytes("changed, in latin-1: \xe4\n".encode("latin-1"))
     (checkout / "new file.py").write_text("new\n")
     (checkout / "bytes.bin").write_bytes(bytes(range(256)))
     (checkout / LOCK_FILES[0]).unlink()
@@ -44,7 +46,7 @@ def test_the_patch_rebuilds_changed_added_deleted_and_binary_files(checkout: Pat
     lineage = code_lineage(checkout)
     assert lineage.code_digest.startswith(f"{lineage.commit}+")
     patch = tmp_path / "patch"
-    patch.write_bytes(lineage.patch.encode(errors="surrogateescape"))
+    patch.write_bytes(lineage.patch)
     git(tmp_path, "clone", "--quiet", str(checkout), "rebuilt")
     git(tmp_path / "rebuilt", "apply", str(patch))
     for name in ("code.py", "new file.py", "bytes.bin", LOCK_FILES[0]):
@@ -55,3 +57,9 @@ def test_a_folder_without_a_commit_is_a_fault(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     with pytest.raises(FaultError, match="lineage needs a git checkout with a commit"):
         code_lineage(tmp_path)
+
+
+def test_a_large_untracked_file_is_refused_rather_than_stored(checkout: Path) -> None:
+    (checkout / "trips.csv").write_bytes(bytes(6_000_000))
+    with pytest.raises(BadInputError, match=r"trips.csv is not tracked .* name it in .gitignore"):
+        code_lineage(checkout)
