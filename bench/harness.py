@@ -52,8 +52,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
         found = _summary([_measure(name, Path(folder)) for _ in range(arguments.rounds) for name in MEASURED])
-    print(json.dumps(found, indent=2) if arguments.json else _table(found))
-    return 0 if all(found[kind]["ratio"] >= least for kind, least in LEAST_RATIO.items()) else 1
+    figures = [
+        {
+            "figure": f"{kind} / the framework's own loop, at least",
+            "value": row["ratio"],
+            "limit": row["least_ratio"],
+            "holds": row["ratio"] >= row["least_ratio"],
+        }
+        for kind, row in found.items()
+    ]
+    print(json.dumps({"figures": figures, **found}, indent=2) if arguments.json else _table(found))
+    return 0 if all(row["holds"] for row in figures) else 1
 
 
 def prepare(folder: Path) -> None:

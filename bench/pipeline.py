@@ -140,9 +140,9 @@ def _timed(work: Any) -> float:
 
 def table(found: dict[str, Any]) -> str:
     """Return the figures as lines of text."""
-    rows = [f"{'figure':28} {'value':>10} {'limit':>10}  holds"]
+    rows = [f"{'figure':56} {'value':>10} {'limit':>10}  holds"]
     rows += [
-        f"{row['figure']:28} {row['value']:>10} {row['limit']:>10}  {'yes' if row['holds'] else 'NO'}"
+        f"{row['figure']:56} {row['value']:>10} {row['limit']:>10}  {'yes' if row['holds'] else 'NO'}"
         for row in found["figures"]
     ]
     return "\n".join(rows)

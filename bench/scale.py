@@ -35,7 +35,7 @@ write_probe("wide", load_model("wide").model.data)
 CONFIG = """
 models:
   wide:
-    data: {source: {kind: files, path: data/wide/wide.parquet}, id: id, label: label}
+    data: {source: {kind: files, path: data/wide/wide.parquet}, label: label}
     features: {task: binary}
     evaluation: {primary: auc}
     gates: {absolute: {auc: 0.5}}

@@ -11,8 +11,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from components.errors import InfrastructureError
 from components.stage.files import write_json
@@ -31,7 +32,7 @@ class Launch:
     command: tuple[str, ...]
     """With ``{port}`` where the port belongs."""
     port: int
-    """The port to prefer; another free one is taken when it is in use."""
+    """The port to prefer; another free one is taken when it is in use, or when it is 0."""
     health_path: str
     page: str
     """The path that a person would open."""
@@ -71,23 +72,16 @@ def start_service(launch: Launch, root: Path = Path()) -> Service:
     Raises:
         InfrastructureError: it ended, or was not ready in time; the message names its log.
     """
-    import psutil
     from filelock import FileLock
 
     (root / LOCKS).mkdir(parents=True, exist_ok=True)
     with FileLock(root / LOCKS / f"service-{launch.name}.lock"):
         if running := find_service(launch.name, root):
             return running
-        process, url, log = _spawn(launch, root, guarded=False)
         try:
-            _wait_until_ready(launch, process, url, log)
-            created = psutil.Process(process.pid).create_time()
-            service = Service(launch.name, process.pid, created, url, url + launch.page, str(log))
-            write_json(root / SERVICES / f"{launch.name}.json", service)
-        except BaseException:
-            kill_group(process.pid, leader=process)
-            raise
-    return service
+            return _start(launch, root)
+        except InfrastructureError:
+            return _start(replace(launch, port=0), root)  # somebody may have taken the port between look and start
 
 
 @contextlib.contextmanager
@@ -97,7 +91,7 @@ def supervised_service(launch: Launch, root: Path = Path()) -> Iterator[Service]
     Raises:
         InfrastructureError: it ended, or was not ready in time.
     """
-    process, url, log = _spawn(launch, root, guarded=True)
+    process, url, log = _spawn(replace(launch, port=0), root, guarded=True)
     try:
         _wait_until_ready(launch, process, url, log)
         yield Service(launch.name, process.pid, time.time(), url, url + launch.page, str(log))
@@ -122,6 +116,21 @@ def answers(url: str, timeout_s: float = 1.0) -> bool:
         return False
 
 
+def _start(launch: Launch, root: Path) -> Service:
+    import psutil
+
+    process, url, log = _spawn(launch, root, guarded=False)
+    try:
+        _wait_until_ready(launch, process, url, log)
+        created = psutil.Process(process.pid).create_time()
+        service = Service(launch.name, process.pid, created, url, url + launch.page, str(log))
+        write_json(root / SERVICES / f"{launch.name}.json", service)
+    except BaseException:
+        kill_group(process.pid, leader=process)
+        raise
+    return service
+
+
 def _spawn(launch: Launch, root: Path, *, guarded: bool) -> tuple[subprocess.Popen[bytes], str, Path]:
     port = _free_port(launch.port)
     folder = root / SERVICES
@@ -144,7 +153,7 @@ def _spawn(launch: Launch, root: Path, *, guarded: bool) -> tuple[subprocess.Pop
 
 def _wait_until_ready(launch: Launch, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + launch.start_timeout_s
-    while not answers(url + launch.health_path):
+    while not (answers(url + launch.health_path) and _listens(process.pid, url)):
         if process.poll() is not None:
             raise InfrastructureError(f"the {launch.name} server ended with code {process.returncode}; see {log}")
         if time.monotonic() > deadline:
@@ -153,6 +162,21 @@ def _wait_until_ready(launch: Launch, process: subprocess.Popen[bytes], url: str
                 f"the {launch.name} server was not ready after {launch.start_timeout_s:.0f} s; see {log}"
             )
         time.sleep(0.1)
+
+
+def _listens(pid: int, url: str) -> bool:
+    """Return whether a process or a child of it listens at `url`; somebody else may have taken the port meanwhile."""
+    import psutil
+
+    port = urlsplit(url).port
+    try:
+        leader = psutil.Process(pid)
+        connections = [
+            each for process in (leader, *leader.children(recursive=True)) for each in process.net_connections()
+        ]
+    except psutil.NoSuchProcess:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in connections)
 
 
 def _free_port(preferred: int) -> int:

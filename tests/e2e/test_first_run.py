@@ -52,6 +52,16 @@ def test_a_second_run_is_decided_without_prefect_and_mlflow(project: Project, fi
     assert imported.isdisjoint({"prefect", "mlflow", "tensorflow", "keras", "torch", "lightning", "sklearn"})
 
 
+def test_a_dry_override_says_what_it_would_make_stale(project: Project, first: dict) -> None:
+    plan = project.json("run", "breast_cancer", "--dry-run", "--set", "keras.epochs=2")
+    assert set(plan) == {"train@breast_cancer-keras", "evaluate@breast_cancer-keras"}
+    assert project.git("diff", "--stat", "--", "pipelines") == ""
+
+
+def test_a_run_leaves_nothing_untracked_but_what_git_ignores(project: Project, first: dict) -> None:
+    assert project.git("status", "--porcelain").split() == ["M", "dvc.lock"]
+
+
 def test_dvc_repro_alone_gives_the_same_files_and_leaves_the_flow_nothing_to_recompute(
     project: Project, first: dict
 ) -> None:
@@ -116,6 +126,7 @@ def test_a_batch_is_predicted_by_the_stable_version(project: Project, first: dic
 
 
 def test_the_version_is_reproduced_byte_for_byte_in_a_clean_folder(project: Project, first: dict) -> None:
+    (project.root / "predictions.csv").unlink()
     report = project.json("reproduce", "breast_cancer", "1")
     assert report["reproduced"]
     assert {check["what"].split(" (")[0]: check["same"] for check in report["checks"]}["product digest"]

@@ -96,6 +96,14 @@ def test_a_terminated_stage_says_that_it_was_stopped(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "error.json").read_text())["kind"] == "StageCancelledError"
 
 
+def test_a_stage_that_was_stopped_before_it_had_a_pid_ends_at_once(tmp_path: Path) -> None:
+    (tmp_path / "cancelled").touch()
+    done = subprocess.run(stage("sleep"), env=environment(tmp_path), timeout=20)
+    assert done.returncode == 1
+    assert json.loads((tmp_path / "error.json").read_text())["kind"] == "StageCancelledError"
+    assert "working" not in (tmp_path / "log").read_text()
+
+
 def test_a_guarded_command_dies_with_a_killed_caller(tmp_path: Path) -> None:
     sleeper = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     guard = [sys.executable, "-m", "components.stage.guard", sys.executable, "-c", sleeper]
