@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import BadInputError, FaultError
-from components.stage.files import file_digest, text_digest
+from components.stage.files import file_digest, record_digest
 
 LOCK_FILES = ("infra/locks/main.txt", "infra/locks/torch.txt")
 NOT_CODE = (":(exclude)dvc.lock", ":(exclude,glob)data/*/source.json")
@@ -52,7 +52,7 @@ class CodeLineage:
     @property
     def lock_digest(self) -> str:
         """One digest over all locks."""
-        return text_digest("\n".join(f"{name} {digest}" for name, digest in sorted(self.locks.items())))
+        return record_digest(self.locks)
 
 
 def code_lineage(root: Path = Path()) -> CodeLineage:

@@ -23,7 +23,7 @@ from components.validation.verdict import VERDICT_FILE, ValidationVerdict
 from pipelines.config import ModelConfig
 from pipelines.input_example import input_example
 from pipelines.judgement import Judgement
-from pipelines.lineage import code_lineage
+from pipelines.lineage import CodeLineage, code_lineage
 from pipelines.placement import write_router
 from pipelines.recording import Recording, open_connection
 from pipelines.stages import changed_stages, model_stages, push_outputs
@@ -49,11 +49,12 @@ def register_and_place(
         )
     push_outputs(stages, root)
     registry = Registry(recording.tracker().connection)
+    code = code_lineage(root)
     with TemporaryDirectory(prefix="towpath-lineage-") as folder:
-        request = _request(config, judgement, recording, root, Path(folder), flow_run_id)
+        request = _request(config, judgement, recording, root, Path(folder), flow_run_id, code)
         version = registry.register(request)
     Store(root / STORE).put(request.product.directory)
-    slot = _place(version, request, judgement)
+    slot = _place(version, request, judgement, code)
     wanted = aliases(slot)
     registry.set_aliases(wanted.model, wanted.champion, wanted.challenger, wanted.rev)
     write_router(root)
@@ -81,7 +82,7 @@ def actor() -> str:
         return f"uid {os.getuid()}"
 
 
-def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: Judgement) -> Slot:
+def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: Judgement, code: CodeLineage) -> Slot:
     ledger = Ledger(ledger_url())
     lineage = request.lineage
     ledger.record_version(
@@ -94,12 +95,11 @@ def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: 
             author=lineage.author,
         )
     )
-    patch = f"+{lineage.patch_digest[:16]}" if lineage.patch_digest else ""
     digests = Digests(
         artifact=version.product_digest,
         data=version.dataset_digest,
-        code=f"{lineage.git_commit}{patch}",
-        lock=record_digest(lineage.lock_digests),
+        code=code.code_digest,
+        lock=code.lock_digest,
         gate_config=judgement.gate_config_digest,
         evidence=record_digest(judgement.verdicts),
     )
@@ -114,7 +114,13 @@ def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: 
 
 
 def _request(
-    config: ModelConfig, judgement: Judgement, recording: Recording, root: Path, folder: Path, flow_run_id: str
+    config: ModelConfig,
+    judgement: Judgement,
+    recording: Recording,
+    root: Path,
+    folder: Path,
+    flow_run_id: str,
+    code: CodeLineage,
 ) -> RegistrationRequest:
     training = judgement.candidate.training
     outputs = root / "out" / config.name
@@ -122,7 +128,6 @@ def _request(
     result = record.read(TrainingResult, output / RESULT_FILE)
     verdict_path = outputs / "validation" / VERDICT_FILE
     verdict = record.read(ValidationVerdict, verdict_path)
-    code = code_lineage(root)
     files = {
         "dvc.lock": root / "dvc.lock",
         VERDICT_FILE: verdict_path,
