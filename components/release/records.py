@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
+from components.stage.files import text_digest
 from components.types.release import Environment, ModelRef
 
 NO_HASH = "0" * 64
@@ -51,6 +52,8 @@ class Placement:
     shadow: int | None = None
     previous: int | None = None
     """What was stable before; what a rollback goes back to."""
+    candidate: int | None = None
+    """What entered the environment and has no traffic yet."""
     weight: int = 0
     """The canary's share of the traffic in percent."""
     paused: bool = False
@@ -58,7 +61,7 @@ class Placement:
     @property
     def versions(self) -> frozenset[int]:
         """Every version that is named."""
-        named = (self.stable, self.canary, self.shadow, self.previous)
+        named = (self.stable, self.canary, self.shadow, self.previous, self.candidate)
         return frozenset(version for version in named if version is not None)
 
 
@@ -114,6 +117,9 @@ class Transition:
     digests: Digests
     actor: str
     reason: str
+    version_state: VersionState | None = None
+    """What the version becomes everywhere, in the same transaction; `target` must be its value
+    (``rejected``, ``quarantined``)."""
 
     @property
     def op_id(self) -> str:
@@ -147,6 +153,87 @@ class Event:
     """UTC, ISO 8601; for people: the order is that of `rev`, whatever the clocks say."""
     prev_hash: str
     hash: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Something that was found out about a version; bound to its bytes, so that it says nothing about others."""
+
+    model: str
+    env: Environment
+    version: int
+    artifact_digest: str
+    """The product that it was gathered on."""
+    kind: str
+    """``gates``, ``sandbox``, ``contract``, ``replay``, ``load``, ``observation``, ``decision``, ``plan``, …"""
+    rev: int
+    """The slot's revision while it was gathered."""
+    content: str
+    """Canonical JSON of a record or of plain JSON types."""
+    gathered_at: str
+    """UTC, ISO 8601."""
+    gathered_by: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `content`; what an event's `evidence_digest` names."""
+        return text_digest(self.content)
+
+
+class Decision(StrEnum):
+    """What a person says of a step that waits."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A person's word on one step of one version; it holds for nothing else, and not for ever."""
+
+    model: str
+    env: Environment
+    version: int
+    artifact_digest: str
+    target: str
+    """The step that it allows: ``stable``, ``canary:5``, …"""
+    rev: int
+    """The slot's revision on which it rests; at any other it is void."""
+    actor: str
+    decision: Decision
+    reason: str
+    at: str
+    """UTC, ISO 8601."""
+    expires_at: str
+    """UTC, ISO 8601."""
+
+
+@dataclass(frozen=True)
+class OutboxRow:
+    """One thing that must become true outside the ledger because of an event; written in the event's transaction."""
+
+    id: int
+    model: str
+    env: Environment
+    rev: int
+    sink: str
+    """``router``, ``aliases``, ``repository:<name>``, ``webhook:<name>``, ``page``."""
+    attempts: int
+    error: str
+    """Of the latest attempt; empty before the first."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work alone on something until it expires; a holder that comes back late is fenced off."""
+
+    name: str
+    """What is worked on, for example ``rollout/breast_cancer/production``."""
+    holder: str
+    fence: int
+    """Grows with every new holder; a write that carries an older one is refused."""
+    expires_at: str
+    """UTC, ISO 8601."""
 
 
 @dataclass(frozen=True)

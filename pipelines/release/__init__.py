@@ -1,0 +1,1 @@
+"""Releasing composed: evidence is gathered, the ledger decides, targets and publishers follow."""
