@@ -1,0 +1,106 @@
+"""The sections of an environment's YAML file: where it keeps things, what serves, who may act. Opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from components.stage.config import Section
+from components.types.release import Environment
+
+_VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
+_NAME = r"^[a-z0-9_-]+$"
+
+Variable = Annotated[str, Field(pattern=_VARIABLE)]
+"""The name of an environment variable; what it holds never stands in a file."""
+
+
+class Right(StrEnum):
+    """What an actor may do in an environment."""
+
+    PROMOTE = "promote"
+    APPROVE = "approve"
+    ROLL_BACK = "roll_back"
+
+
+class ActorSection(Section):
+    """Somebody who may act; known by a token that only they have."""
+
+    token_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the token, in hex: ``printf %s "$TOKEN" | sha256sum``."""
+    may: tuple[Right, ...] = Field(min_length=1)
+
+
+class ProcessTargetSection(Section):
+    """A gateway on this machine."""
+
+    kind: Literal["process"] = "process"
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that share one port."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """The port to prefer; 0 takes a free one."""
+    ready_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    """How long the workers may take to load a version."""
+
+
+class TritonSection(Section):
+    """A model repository in NVIDIA Triton's layout, renewed with every event."""
+
+    kind: Literal["triton"] = "triton"
+    name: str = Field(default="triton", pattern=_NAME)
+    root: str = Field(min_length=1)
+    """The repository's folder."""
+
+
+class TensorFlowServingSection(Section):
+    """A folder of SavedModel versions in TensorFlow Serving's layout."""
+
+    kind: Literal["tensorflow_serving"] = "tensorflow_serving"
+    name: str = Field(default="tensorflow_serving", pattern=_NAME)
+    root: str = Field(min_length=1)
+
+
+class WebhookSection(Section):
+    """An address that is told of every event, signed."""
+
+    kind: Literal["webhook"] = "webhook"
+    name: str = Field(default="webhook", pattern=_NAME)
+    url: str = Field(pattern=r"^https?://[^\s]+$")
+    secret: Variable
+    """The variable that holds what the notices are signed with."""
+
+
+PublisherSection = Annotated[TritonSection | TensorFlowServingSection | WebhookSection, Field(discriminator="kind")]
+
+
+class EnvironmentSection(Section):
+    """One environment: everything has a default that works on a laptop without an account."""
+
+    after: Environment | None = None
+    """From which environment versions come; null for the first one, into which runs register."""
+    plan: str = Field(min_length=1, pattern=_NAME)
+    """The release plan in `pipelines/configs/plans` that holds unless another one is asked for."""
+    ledger: Variable | None = None
+    """The variable with this environment's ledger URL; while it is unset, this machine's ledger."""
+    registry: Variable | None = None
+    """The variable with this environment's MLflow address; while it is unset, the common one."""
+    target: ProcessTargetSection = ProcessTargetSection()
+    publishers: tuple[PublisherSection, ...] = ()
+    """What else is told where versions stand."""
+    actors: Mapping[Annotated[str, Field(pattern=r"^\S+$")], ActorSection] = Field(default_factory=dict)
+    """Who may act, by the name that versions carry as their author. Empty: whoever uses this machine."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> EnvironmentSection:
+        names = [each.name for each in self.publishers]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two publishers are called {repeated[0]}; give one of them another `name`")
+        tokens = [each.token_sha256 for each in self.actors.values()]
+        if len(set(tokens)) < len(tokens):
+            raise ValueError(
+                "two actors have the same token, so that nobody could tell them apart; give each their own"
+            )
+        return self
