@@ -1,14 +1,27 @@
-"""The hash chain over a slot's events: pure functions, no database."""
+"""The hash chain over a slot's events: pure functions, no database.
+
+Hashes are over the texts as they are stored; placements are compared as records, because an older Towpath wrote them
+with fewer fields.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 
 from components.errors import FaultError
-from components.release.records import NO_HASH, Event, Head, Placement, Slot, Verification, operation_id
+from components.release.records import (
+    NO_HASH,
+    Event,
+    Head,
+    Placement,
+    Slot,
+    Verification,
+    VersionState,
+    operation_id,
+)
 from components.stage.files import text_digest
 from components.types.record import canonical_json, load
 
@@ -26,6 +39,35 @@ def sealed(event: Event) -> Event:
     return replace(event, hash=event_hash(event))
 
 
+def placement_of(text: str) -> Placement:
+    """Return the placement that an event names.
+
+    Raises:
+        FaultError: it is none: the event was edited.
+    """
+    try:
+        return load(Placement, json.loads(text))
+    except ValueError as error:
+        raise FaultError(
+            f"an event names a placement that cannot be read ({text[:80]!r}); verify the ledger"
+        ) from error
+
+
+def graver(one: VersionState, other: VersionState) -> VersionState:
+    """Return the state that two events in different environments leave a version in: nothing makes it better again."""
+    order = list(VersionState)
+    return max(one, other, key=order.index)
+
+
+def version_state(version: int, events: Iterable[Event]) -> VersionState:
+    """Return the state that events, of all environments and in any order, leave a version in."""
+    state = VersionState.REGISTERED
+    for event in events:
+        if event.version == version and event.target in set(VersionState):
+            state = graver(state, VersionState(event.target))
+    return state
+
+
 def replay(slot: Slot, events: Sequence[Event]) -> Slot:
     """Return the slot that the events lead to.
 
@@ -36,12 +78,12 @@ def replay(slot: Slot, events: Sequence[Event]) -> Slot:
     Raises:
         FaultError: an event does not start from where the one before it ended.
     """
-    current, rev = EMPTY_PLACEMENT, 0
+    current, rev = Placement(), 0
     for event in events:
-        if event.from_slot != current or event.rev != rev + 1:
+        if placement_of(event.from_slot) != current or event.rev != rev + 1:
             raise FaultError(f"event {event.rev} of {event.model} in {event.env} does not follow revision {rev}")
-        current, rev = event.to_slot, event.rev
-    return slot.at(rev, load(Placement, json.loads(current)))
+        current, rev = placement_of(event.to_slot), event.rev
+    return slot.at(rev, current)
 
 
 def verify(slot: Slot, events: Sequence[Event], anchor: Head | None = None) -> Verification:
@@ -73,24 +115,31 @@ def _of_itself(event: Event) -> list[str]:
 
 
 def _of_link(before: Event | None, after: Event) -> list[str]:
-    rev, last_hash, placement = (before.rev, before.hash, before.to_slot) if before else (0, NO_HASH, EMPTY_PLACEMENT)
+    rev, last_hash, left = (before.rev, before.hash, before.to_slot) if before else (0, NO_HASH, EMPTY_PLACEMENT)
     findings = []
     if after.rev != rev + 1:
         findings.append(f"events {rev + 1} to {after.rev - 1} are missing")
     if after.prev_hash != last_hash:
         findings.append(f"event {after.rev} does not follow the event stored before it")
-    if after.from_slot != placement:
+    if _read(after.from_slot) != _read(left):
         findings.append(f"event {after.rev} does not start from what event {rev} left")
     return findings
 
 
 def _of_slot(slot: Slot, events: Sequence[Event]) -> list[str]:
-    rev, placement = (events[-1].rev, events[-1].to_slot) if events else (0, EMPTY_PLACEMENT)
+    rev, left = (events[-1].rev, events[-1].to_slot) if events else (0, EMPTY_PLACEMENT)
     if slot.rev != rev:
         return [f"the slot stands at revision {slot.rev}, its newest event is {rev}"]
-    if canonical_json(slot.placement) != placement:
+    if slot.placement != _read(left):
         return [f"the slot was edited: it is not what event {rev} left"]
     return []
+
+
+def _read(text: str) -> Placement | None:
+    try:
+        return placement_of(text)
+    except FaultError:  # its hash is wrong too, which is a finding of its own
+        return None
 
 
 def _of_anchor(anchor: Head, events: Sequence[Event]) -> list[str]:
@@ -98,7 +147,10 @@ def _of_anchor(anchor: Head, events: Sequence[Event]) -> list[str]:
         return []
     by_rev = {event.rev: event for event in events}
     if anchor.rev not in by_rev:
-        return [f"event {anchor.rev}, which an exported head names, is missing"]
+        return [
+            f"event {anchor.rev}, which an exported head names, is missing: the newest events were cut off, "
+            "or an older ledger was restored"
+        ]
     if by_rev[anchor.rev].hash != anchor.hash:
         return [f"event {anchor.rev} is not the one that an exported head names"]
     return []

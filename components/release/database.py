@@ -89,12 +89,11 @@ class Database:
 
 
 def insert_missing(connection: Connection, table: sqlalchemy.Table, **values: object) -> bool:
-    """Insert a row unless one with its primary key is there; return whether it was inserted."""
+    """Insert a row unless one with its primary key, or another unique one, is there; return whether it was inserted."""
     from sqlalchemy.dialects import postgresql, sqlite
 
     insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    keys = [column.name for column in table.primary_key.columns]
-    result = connection.execute(insert(table).values(**values).on_conflict_do_nothing(index_elements=keys))
+    result = connection.execute(insert(table).values(**values).on_conflict_do_nothing())
     return bool(result.rowcount)
 
 

@@ -247,12 +247,24 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Export:
+    """A chain to be kept elsewhere; as JSON it is all that `chain.verify` needs."""
+
+    head: Head
+    slot: Slot
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True)
 class Verification:
     """What a check of one chain found."""
 
     head: Head
     findings: tuple[str, ...] = field(default=())
     """One sentence for each thing that is wrong; empty when the chain is whole."""
+    unbacked: tuple[int, ...] = field(default=())
+    """Revisions whose decision is not stored here: made without one, or deleted. No finding: the event's digest still
+    proves what a copy kept elsewhere said."""
 
     @property
     def intact(self) -> bool:

@@ -22,7 +22,7 @@ from components.release.database import Database
 from components.release.tables import SCHEMA_REVISION, VERSION_TABLE, metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_KNOWN_REVISIONS = (SCHEMA_REVISION,)
+_KNOWN_REVISIONS = ("0001", SCHEMA_REVISION)
 _LOCK_KEY = 7_013_118_226_003_561
 """Names the advisory lock under which PostgreSQL's tables are made."""
 

@@ -6,7 +6,9 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
     String,
@@ -15,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """The newest migration; a ledger that says so is current, without asking Alembic."""
 VERSION_TABLE = "towpath_ledger_version"
 """Alembic's table for this schema (MLflow's own is ``alembic_version``: both may share a database)."""
@@ -26,6 +28,7 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_1_name)s",
         "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
 
@@ -42,7 +45,7 @@ version = Table(
 )
 
 _VERSION_KEY = ["version.model", "version.version"]
-_ROLES = ("stable", "canary", "shadow", "previous")
+_ROLES = ("stable", "canary", "shadow", "previous", "candidate")
 
 slot = Table(
     "slot",
@@ -82,3 +85,75 @@ event = Table(
     UniqueConstraint("op_id"),
     ForeignKeyConstraint(["model", "version"], _VERSION_KEY, deferrable=True, initially="DEFERRED"),
 )
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(200), nullable=False),
+    Column("env", String(20), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("artifact_digest", String(64), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("rev", Integer, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("gathered_at", String(40), nullable=False),
+    Column("gathered_by", String(200), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("row_digest", String(64), nullable=False),
+    UniqueConstraint("row_digest"),
+    ForeignKeyConstraint(["model", "version"], _VERSION_KEY, deferrable=True, initially="DEFERRED"),
+    Index(None, "model", "env", "version", "kind"),
+)
+"""`digest` is the content's, which events name; `row_digest` is the whole row's, so that the same row is there once."""
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(200), nullable=False),
+    Column("env", String(20), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("artifact_digest", String(64), nullable=False),
+    Column("target", String(40), nullable=False),
+    Column("rev", Integer, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("decision", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", String(40), nullable=False),
+    Column("expires_at", String(40), nullable=False),
+    Column("row_digest", String(64), nullable=False),
+    UniqueConstraint("row_digest"),
+    ForeignKeyConstraint(["model", "version"], _VERSION_KEY, deferrable=True, initially="DEFERRED"),
+    Index(None, "model", "env"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(200), nullable=False),
+    Column("env", String(20), nullable=False),
+    Column("rev", Integer, nullable=False),
+    Column("sink", String(200), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("applied_at", String(40)),
+    UniqueConstraint("model", "env", "rev", "sink"),
+    ForeignKeyConstraint(
+        ["model", "env", "rev"], ["event.model", "event.env", "event.rev"], deferrable=True, initially="DEFERRED"
+    ),
+    Index(None, "env", "applied_at"),
+)
+"""`applied_at` is null as long as the row is to be applied."""
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(300), primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("ttl_s", Float, nullable=False),
+    Column("expires_at", String(40), nullable=False),
+)
+"""A row stays after its lease is over: its fence may never start anew."""

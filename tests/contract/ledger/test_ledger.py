@@ -12,7 +12,7 @@ from components.release import chain
 from components.release.ledger import Ledger
 from components.release.local import make_stable_locally
 from components.release.peek import peek
-from components.release.records import Digests, Placement, RecordedVersion, Slot, Transition, VersionState
+from components.release.records import Digests, Placement, RecordedVersion, Slot, Transition
 from components.types.release import Environment
 
 LOCAL = Environment.LOCAL
@@ -98,6 +98,7 @@ def test_one_operation_cannot_mean_two_things(ledger: Ledger) -> None:
     ("changes", "error", "words"),
     [
         ({"digests": evidence(2)}, GateRefusedError, "gather the evidence"),
+        ({"digests": replace(evidence(1), data="e" * 64)}, GateRefusedError, "was trained on data dddddddddddd"),
         ({"digests": replace(evidence(1), evidence="")}, GateRefusedError, "evidence digest of this transition is"),
         ({"to": Placement(stable=1, previous=9)}, UnknownNameError, "no version 9 of taxi; recorded are: 1, 2, 3"),
         ({"version": 9}, UnknownNameError, "no version 9"),
@@ -111,12 +112,6 @@ def test_a_refused_transition_changes_nothing(
         ledger.commit(to_stable(1, ledger.slot(MODEL, LOCAL), **changes))
     assert ledger.slots() == ()
     assert ledger.events(MODEL, LOCAL) == ()
-
-
-def test_a_quarantined_version_is_never_released(ledger: Ledger) -> None:
-    ledger.record_version(replace(recorded(4), state=VersionState.QUARANTINED))
-    with pytest.raises(GateRefusedError, match="is quarantined"):
-        ledger.commit(to_stable(4, ledger.slot(MODEL, LOCAL)))
 
 
 def test_recording_a_version_again_changes_nothing_and_other_bytes_are_a_conflict(ledger: Ledger) -> None:
