@@ -23,6 +23,10 @@ DTYPES: Mapping[ColumnType, np.dtype[np.generic]] = {
 _FLOAT, _OBJECT = DTYPES[ColumnType.FLOAT64], DTYPES[ColumnType.STRING]
 
 
+class InvalidOutputError(FaultError):
+    """Say what is wrong with what a product answered, where it did answer."""
+
+
 class CheckedBatch(dict[str, Tensor]):
     """A batch that its maker built from the signature, value by value, and vouches for: it is not looked at again."""
 
@@ -84,7 +88,7 @@ def check_output(outputs: Batch, signature: Signature, n_rows: int) -> None:
     """Check that a prediction has the promised shapes and holds numbers.
 
     Raises:
-        FaultError: it does not; the model is wrong, not the batch.
+        InvalidOutputError: it does not; the model is wrong, not the batch.
     """
     expected: dict[str, tuple[int, ...]] = {PREDICTION: (n_rows,)}
     numbers = outputs.get(PREDICTION)
@@ -93,10 +97,12 @@ def check_output(outputs: Batch, signature: Signature, n_rows: int) -> None:
         numbers = outputs.get(PROBABILITIES)
     found = {name: array.shape for name, array in outputs.items()}
     if found != expected:
-        raise FaultError(f"the product gave outputs of shapes {found} where its signature says {expected}; train again")
+        raise InvalidOutputError(
+            f"the product gave outputs of shapes {found} where its signature says {expected}; train again"
+        )
     if numbers is not None and not np.isfinite(numbers).all():
         row = int(np.argwhere(~np.isfinite(numbers))[0][0])
-        raise FaultError(f"the product's prediction for row {row} is not a finite number; train again")
+        raise InvalidOutputError(f"the product's prediction for row {row} is not a finite number; train again")
 
 
 def missing_message(spec: InputSpec, row: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,5 +36,29 @@ class ModelRuntime(Protocol):
         Raises:
             SchemaError: the batch is not what the signature asks for.
             FaultError: nothing is loaded, or the product failed.
+        """
+        ...
+
+
+class Stop(Protocol):
+    """A wish that one prediction ends early; set from another thread."""
+
+    terminate: bool
+
+
+@runtime_checkable
+class StoppableRuntime(Protocol):
+    """What a runtime may offer beside `ModelRuntime`: to end a prediction that hangs."""
+
+    def make_stop(self) -> Stop:
+        """Return the means to stop one prediction."""
+        ...
+
+    def predict_until_stopped(self, batch: Batch, stop: Stop) -> Batch:
+        """Predict as `ModelRuntime.predict` does, until `stop` says to end.
+
+        Raises:
+            SchemaError: the batch is not what the signature asks for.
+            FaultError: nothing is loaded, the product failed, or it was stopped.
         """
         ...
