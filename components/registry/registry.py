@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from components.errors import InfrastructureError, UnknownNameError
 from components.registry.package import LINEAGE_FILE, LINEAGE_PATH, PRODUCT_PATH, build_package, require_complete
-from components.registry.request import AliasChange, Lineage, RegisteredVersion, RegistrationRequest
+from components.registry.request import AliasChange, FoundAliases, Lineage, RegisteredVersion, RegistrationRequest
 from components.stage.files import record_digest, require_digest
 from components.types import record
 from components.types.product import ProductRef
@@ -150,8 +150,12 @@ class Registry:
         with TemporaryDirectory(prefix="towpath-lineage-") as folder:
             return self.fetch_lineage(model, version, Path(folder) / "lineage")
 
-    def set_aliases(self, model: str, champion: int | None, challenger: int | None, rev: int) -> AliasChange:
+    def set_aliases(
+        self, model: str, champion: int | None, challenger: int | None, rev: int, *, prefix: str = ""
+    ) -> AliasChange:
         """Make a model's aliases what the ledger says; a writer with an older revision is turned away.
+
+        Several environments in one registry keep their aliases apart by `prefix` (``production-champion``).
 
         MLflow has no compare-and-swap, so two writers can still cross: whoever writes the ledger's latest revision
         again repairs it, and nobody may read an alias as the truth.
@@ -162,17 +166,30 @@ class Registry:
         """
         with self._connection.translated(f"writing the aliases of {model}"):
             there = self._client.get_registered_model(model)
-            written = int(there.tags.get(REV_TAG, 0))
+            written = int(there.tags.get(prefix + REV_TAG, 0))
             if written > rev:
                 return AliasChange((), written, stale=True)
-            wanted = {CHAMPION: champion, CHALLENGER: challenger}
+            wanted = {prefix + CHAMPION: champion, prefix + CHALLENGER: challenger}
             found = {alias: int(number) for alias, number in there.aliases.items()}
             changed = tuple(alias for alias, number in wanted.items() if found.get(alias) != number)
             for alias in changed:
                 self._set_alias(model, alias, wanted[alias])
             if written != rev:
-                self._client.set_registered_model_tag(model, REV_TAG, str(rev))
+                self._client.set_registered_model_tag(model, prefix + REV_TAG, str(rev))
         return AliasChange(changed, rev, stale=False)
+
+    def read_aliases(self, model: str, *, prefix: str = "") -> FoundAliases:
+        """Return where a model's aliases point; for comparing with the ledger, never as the truth.
+
+        Raises:
+            UnknownNameError: there is no such model.
+            InfrastructureError: MLflow cannot be reached.
+        """
+        with self._connection.translated(f"reading the aliases of {model}"):
+            there = self._client.get_registered_model(model)
+        found = {alias: int(number) for alias, number in there.aliases.items()}
+        rev = int(there.tags.get(prefix + REV_TAG, 0))
+        return FoundAliases(found.get(prefix + CHAMPION), found.get(prefix + CHALLENGER), rev)
 
     def _set_alias(self, model: str, alias: str, version: int | None) -> None:
         if version is None:

@@ -86,3 +86,12 @@ class AliasChange:
     """The ledger's revision that the aliases now carry."""
     stale: bool
     """Whether a newer revision was there already, so that nothing was written."""
+
+
+@dataclass(frozen=True)
+class FoundAliases:
+    """Where a model's aliases point, and the ledger's revision that they say they carry."""
+
+    champion: int | None
+    challenger: int | None
+    rev: int

@@ -9,19 +9,19 @@ import traceback
 import typer
 
 from components.errors import TowpathError
-from pipelines.cli import models, pipeline, services, setup
+from pipelines.cli import ledger, models, operations, pipeline, promotion, releases, services, setup, upkeep
 from pipelines.cli.output import say
 from pipelines.state import STATE, quiet
 
 app = typer.Typer(
     name="towpath",
-    help="From raw data to a served champion: validated, trained, gated, registered.",
+    help="From raw data to a served champion, and from there to production: gated, released, watched, undone.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (pipeline, models, services, setup):
+for group in (pipeline, models, promotion, operations, releases, upkeep, ledger, services, setup):
     group.add_commands(app)
 
 

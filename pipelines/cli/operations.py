@@ -1,0 +1,185 @@
+"""Commands by which a person moves a rollout; each says beforehand what it changes. Decides nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.cli.output import JsonOption, finish, print_json, say, say_all
+
+if TYPE_CHECKING:
+    from components.release.records import Decision
+    from pipelines.release.environments import EnvironmentConfig
+    from pipelines.release.operate import Operation
+
+EnvOption = Annotated[str, typer.Option("--env", help="The environment: local, staging or production.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the ledger.")]
+WaitOption = Annotated[float, typer.Option("--wait", help="Seconds to wait for all servers to report it.")]
+RevOption = Annotated[int | None, typer.Option("--rev", help="The revision that you looked at; another is refused.")]
+QuarantineOption = Annotated[bool, typer.Option("--quarantine", help="The version's bytes are not to be trusted.")]
+
+
+def approve(
+    model: str,
+    env: EnvOption = "production",
+    reason: ReasonOption = "",
+    rev: RevOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Approve the step that a rollout waits for; bound to the bytes, the step and the revision, and it expires."""
+    from components.release.records import Decision
+
+    _speak(model, env, Decision.APPROVE, reason, rev, json)
+
+
+def reject(
+    model: str,
+    version: Annotated[int | None, typer.Argument(help="Reject this version for ever; without it, the step.")] = None,
+    env: EnvOption = "production",
+    reason: ReasonOption = "",
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="The version's bytes are not to be trusted.")
+    ] = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = 5.0,
+    json: JsonOption = False,
+) -> None:
+    """Reject the step that waits, or a version for ever."""
+    from components.release.records import Decision
+    from pipelines.release.operate import reject as plan_rejection
+
+    if version is None:
+        _speak(model, env, Decision.REJECT, reason, None, json)
+        return
+    _operate(
+        env,
+        "promote",
+        lambda where, actor: plan_rejection(where, model, version, actor, reason, quarantine=quarantine),
+        dry_run,
+        wait,
+        json,
+    )
+
+
+def pause(
+    model: str,
+    env: EnvOption = "production",
+    reason: ReasonOption = "",
+    dry_run: DryRunOption = False,
+    wait: WaitOption = 5.0,
+    json: JsonOption = False,
+) -> None:
+    """Hold a rollout where it is until somebody resumes it."""
+    from pipelines.release.operate import pause as plan_pause
+
+    _operate(env, "promote", lambda where, actor: plan_pause(where, model, actor, reason), dry_run, wait, json)
+
+
+def resume(
+    model: str,
+    env: EnvOption = "production",
+    reason: ReasonOption = "",
+    dry_run: DryRunOption = False,
+    wait: WaitOption = 5.0,
+    json: JsonOption = False,
+) -> None:
+    """Let a paused rollout go on; its step begins anew."""
+    from pipelines.release.operate import resume as plan_resumption
+
+    _operate(env, "promote", lambda where, actor: plan_resumption(where, model, actor, reason), dry_run, wait, json)
+
+
+def abort(
+    model: str,
+    env: EnvOption = "production",
+    reason: ReasonOption = "",
+    dry_run: DryRunOption = False,
+    wait: WaitOption = 5.0,
+    json: JsonOption = False,
+) -> None:
+    """End a rollout: all traffic to the stable version."""
+    from pipelines.release.operate import abort as plan_abortion
+
+    _operate(env, "roll_back", lambda where, actor: plan_abortion(where, model, actor, reason), dry_run, wait, json)
+
+
+def rollback(
+    model: str,
+    env: EnvOption = "production",
+    to: Annotated[int | None, typer.Option("--to", help="A version that was stable before the previous one.")] = None,
+    reason: ReasonOption = "",
+    dry_run: DryRunOption = False,
+    wait: WaitOption = 5.0,
+    json: JsonOption = False,
+) -> None:
+    """Put the previous stable version back; it is loaded and warm, so this takes no load and loses no request."""
+    from pipelines.release.operate import roll_back
+
+    _operate(env, "roll_back", lambda where, actor: roll_back(where, model, to, actor, reason), dry_run, wait, json)
+
+
+def kill(model: str, env: EnvOption = "production", json: JsonOption = False) -> None:
+    """Set a canary to 0 on this machine at once, also when the ledger is down; it can only lower."""
+    from pipelines.release.environments import load_environment
+
+    where = load_environment(env)
+    rev = where.router().kill_now(model)
+    if json:
+        print_json({"model": model, "env": env, "rev": rev, "weight": 0})
+    else:
+        say(f"the canary of {model} in {env} gets no traffic at revision {rev}; the next tick rolls it back")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's commands to the command line."""
+    for command in (approve, reject, pause, resume, abort, rollback, kill):
+        app.command()(command)
+
+
+def _speak(model: str, env: str, decision: Decision, reason: str, rev: int | None, json: bool) -> None:
+    from pipelines.release.actors import who
+    from pipelines.release.approvals import speak, waiting
+    from pipelines.release.environments import load_environment
+
+    where = load_environment(env)
+    step = waiting(where, model)
+    verb = "approving lets" if decision.value == "approve" else "rejecting keeps"
+    say(f"{verb} version {step.version} of {model} ({step.artifact_digest[:12]}) at revision {step.rev}: {step.target}")
+    given = speak(where, model, who(where), decision, reason, rev)
+    if json:
+        print_json(given)
+    else:
+        say(f"{given.actor}: {decision.value} {step.target} of version {step.version}, until {given.expires_at}")
+
+
+def _operate(
+    env: str,
+    permission: str,
+    plan: Callable[[EnvironmentConfig, Any], Operation],
+    dry_run: bool,
+    wait_s: float,
+    json: bool,
+) -> None:
+    from pipelines.release.actors import who
+    from pipelines.release.environment_config import Right
+    from pipelines.release.environments import load_environment
+    from pipelines.release.operate import carry_out
+
+    where = load_environment(env)
+    actor = who(where)
+    actor.require(Right(permission))
+    say(actor.sentence)
+    operation = plan(where, actor)
+    say(f"{operation.model} in {env}: {operation.changes}")
+    if dry_run:
+        finish(json, operation, "nothing was changed")
+        return
+    done = carry_out(where, operation, wait_s)
+    if json:
+        print_json(done)
+    else:
+        state = f"all servers report it after {done.seconds:.2f} s" if done.served else "not confirmed yet"
+        say_all([*done.sentences, f"revision {done.rev} is committed; {state}"])

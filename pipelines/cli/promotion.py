@@ -1,0 +1,83 @@
+"""The command `promote`: says what it will do, does it, and may stay until it is decided. Judges nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.output import JsonOption, finish, print_json, print_verdicts, progress, say, say_all
+
+if TYPE_CHECKING:
+    from pipelines.release.environments import EnvironmentConfig
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")]
+
+
+def promote(
+    model: str,
+    version: int,
+    to: Annotated[str, typer.Option("--to", help="Where to: staging or production.")],
+    plan: Annotated[str, typer.Option(help="A release plan instead of the environment's own.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", help="Stay and tick until it is stable or thrown out.")] = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Bring a version into an environment: copy, gather evidence, judge, commit, and start its rollout."""
+    from pipelines.release.actors import who
+    from pipelines.release.environment_config import Right
+    from pipelines.release.environments import load_environment, load_source
+    from pipelines.release.promote import promote as bring
+    from pipelines.release.promote import propose
+
+    env = load_environment(to)
+    source = load_source(env)
+    proposal = propose(model, version, env, source, plan or None)
+    say(f"promoting version {version} of {model} to {to} (revision {proposal.rev}) will:")
+    say_all([f"  {number}. {step}" for number, step in enumerate(proposal.steps, 1)])
+    if dry_run:
+        finish(json, proposal, "nothing was changed")
+        return
+    actor = who(env)
+    actor.require(Right.PROMOTE)
+    say(actor.sentence)
+    with progress(show=not json) as report:
+        done = bring(model, version, env, source, plan or None, actor, Path(), report)
+    if json and not follow:
+        print_json(done)
+    elif not json:
+        print_verdicts(done.verdicts)
+        say_all([*done.sentences, f"version {version} of {model} is {done.state} in {to} at revision {done.rev}"])
+    if follow:
+        _follow(env, model, version, json)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's commands to the command line."""
+    app.command()(promote)
+
+
+def _follow(env: EnvironmentConfig, model: str, version: int, json: bool) -> None:
+    """Tick until the version is stable, was thrown out, or waits for a person."""
+    from pipelines.release.tick import tick as look
+
+    said: tuple[str, ...] = ()
+    while True:
+        looked = look(env, model)
+        if looked.sentences != said and not json:
+            say_all(looked.sentences)
+            said = looked.sentences
+        slot = env.ledger().slot(model, env.name)
+        ended = version not in (slot.candidate, slot.shadow, slot.canary)
+        if ended or looked.needs_person:
+            break
+        time.sleep(1.0)
+    if json:
+        print_json(looked)
+    else:
+        state = "stable" if slot.stable == version else "not stable"
+        say(f"version {version} of {model} is {state} in {env.name.value}")
+    if ended and slot.stable != version:
+        raise typer.Exit(4)

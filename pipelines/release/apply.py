@@ -1,0 +1,138 @@
+"""Let the world follow the ledger: the outbox in order, every write fenced by its revision. Decides nothing.
+
+A row is done when what it names is at the slot's present revision or beyond; so a row that waited too long, or is
+worked on twice, does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from components.errors import StaleRevisionError, TowpathError
+from components.release.projection import aliases
+from components.release.records import OutboxRow, Slot
+from components.types.release import Role, TrafficSplit
+from pipelines.release.environments import EnvironmentConfig
+from pipelines.release.observe import stored_plan, subject_of
+from pipelines.release.sinks import ALIASES, PAGE, PUBLISHER, ROUTER
+
+ROLES = (Role.STABLE, Role.PREVIOUS, Role.SHADOW, Role.CANARY)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One row of the outbox that was worked on."""
+
+    model: str
+    rev: int
+    sink: str
+    problem: str
+    """Why it is still open; empty when it is done."""
+
+
+def apply_outbox(env: EnvironmentConfig, model: str | None = None) -> tuple[Applied, ...]:
+    """Work on everything that is open, in order; what fails stays open and holds back only what follows it.
+
+    Args:
+        env: Whose ledger.
+        model: Only this model's rows.
+
+    Raises:
+        InfrastructureError: the ledger cannot be reached.
+    """
+    ledger = env.ledger()
+    done: list[Applied] = []
+    stuck: set[tuple[str, str]] = set()
+    for row in ledger.pending(env.name):
+        if (model is not None and row.model != model) or (row.model, row.sink) in stuck:
+            continue
+        problem = _try(env, row)
+        if problem:
+            stuck.add((row.model, row.sink))
+            ledger.failed(row, problem)
+        else:
+            ledger.applied(row)
+        done.append(Applied(row.model, row.rev, row.sink, problem))
+    return tuple(done)
+
+
+def split_of(slot: Slot) -> TrafficSplit:
+    """Return a slot as traffic; a paused rollout keeps its split, because a pause raises nothing."""
+    return TrafficSplit(
+        slot.model, slot.rev, slot.stable, slot.canary, slot.shadow, slot.previous, slot.weight if slot.canary else 0
+    )
+
+
+def route_traffic(env: EnvironmentConfig, slot: Slot) -> None:
+    """Make the target serve a slot: load first, then move, then let go.
+
+    Raises:
+        StaleRevisionError: the target is further already.
+        DigestMismatchError: bytes are not those that were promised.
+        InfrastructureError: the target is down.
+        FaultError: a version does not load.
+    """
+    subject = subject_of(slot)
+    plan = stored_plan(env, slot, subject)[1] if subject is not None else None
+    target, split = env.target(slot.model, plan), split_of(slot)
+    refs = {version: env.ledger().version(slot.model, version).ref for version in split.versions}
+    for role in ROLES:
+        if (version := split.version(role)) is not None:
+            target.deploy(role, refs[version])
+    target.route(split)
+    for role in ROLES:
+        if split.version(role) is None:
+            target.retire(role)
+
+
+def write_aliases(env: EnvironmentConfig, slot: Slot) -> tuple[str, ...]:
+    """Make MLflow's aliases what the slot says, and return those that stood elsewhere.
+
+    Raises:
+        InfrastructureError: MLflow cannot be reached.
+    """
+    wanted = aliases(slot)
+    registry = env.registry()
+    change = registry.set_aliases(wanted.model, wanted.champion, wanted.challenger, wanted.rev, prefix=env.alias_prefix)
+    return change.changed
+
+
+def _try(env: EnvironmentConfig, row: OutboxRow) -> str:
+    sink, _, name = row.sink.partition(":")
+    slot = env.ledger().slot(row.model, row.env)
+    try:
+        if sink == PUBLISHER:
+            _publish(env, row, slot, name)
+        else:
+            _FOLLOWERS[sink](env, slot)
+    except StaleRevisionError:
+        return ""  # somebody brought it further than this row asks for
+    except TowpathError as error:
+        return str(error)
+    return ""
+
+
+def _publish(env: EnvironmentConfig, row: OutboxRow, slot: Slot, name: str) -> None:
+    events = env.ledger().events(row.model, row.env, after_rev=row.rev - 1)
+    env.publish(name, slot, events[0])
+
+
+def _page(env: EnvironmentConfig, _slot: Slot) -> None:
+    from pipelines.release.view import write_view
+
+    write_view(env)
+
+
+_FOLLOWERS: Mapping[str, Callable[[EnvironmentConfig, Slot], object]] = {
+    ROUTER: route_traffic,
+    ALIASES: write_aliases,
+    PAGE: _page,
+}
+
+
+def problems(applied: tuple[Applied, ...]) -> Iterator[str]:
+    """Yield a sentence for everything that is still open."""
+    for each in applied:
+        if each.problem:
+            yield f"{each.sink} of {each.model} does not follow revision {each.rev} yet: {each.problem}"

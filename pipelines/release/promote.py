@@ -1,0 +1,180 @@
+"""Propose a version for an environment: look, gather evidence, judge, and only then commit. Moves no traffic itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import GateRefusedError
+from components.release.machine import entry_verdicts
+from components.release.plan import ReleasePlan
+from components.release.records import Placement, RecordedVersion, Slot
+from components.release.states import may_enter, state_of
+from components.types.evaluation import Verdict
+from components.types.release import Role
+from pipelines.release.actors import Actor
+from pipelines.release.apply import apply_outbox, problems
+from pipelines.release.commit import Move, commit, refusal
+from pipelines.release.entering import enter, gather
+from pipelines.release.environments import EnvironmentConfig
+from pipelines.release.observe import keep_plan, rollout_evidence
+from pipelines.release.tick import tick
+
+Report = Callable[[str, int, int], None]
+"""Hears what is going on, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What promoting a version would do; nothing was changed to find out."""
+
+    model: str
+    version: int
+    digest: str
+    env: str
+    source: str
+    rev: int
+    plan: str
+    stable: int | None
+    steps: tuple[str, ...]
+    """What would happen, in order; spoken aloud before it does."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A version that entered an environment."""
+
+    proposal: Proposal
+    rev: int
+    state: str
+    verdicts: tuple[Verdict, ...]
+    sentences: tuple[str, ...]
+
+
+def propose(
+    model: str, version: int, env: EnvironmentConfig, source: EnvironmentConfig, plan_name: str | None
+) -> Proposal:
+    """Return what promoting would do, having checked all that can be checked by looking.
+
+    Raises:
+        BadInputError: unknown model, version or plan; skipping an environment; a version that may not be released.
+        ConflictError: another rollout is going on.
+        InfrastructureError: a ledger cannot be reached.
+    """
+    slot, recorded, _ = _checked(model, version, env, source)
+    plan = env.plan(plan_name)
+    return Proposal(
+        model=model,
+        version=version,
+        digest=recorded.digest,
+        env=env.name.value,
+        source=source.name.value,
+        rev=slot.rev,
+        plan=plan_name or env.plan_name,
+        stable=slot.stable,
+        steps=_steps(slot, recorded, env, source, plan),
+    )
+
+
+def promote(
+    model: str,
+    version: int,
+    env: EnvironmentConfig,
+    source: EnvironmentConfig,
+    plan_name: str | None,
+    actor: Actor,
+    root: Path,
+    report: Report,
+) -> Promotion:
+    """Bring a version into an environment, and start its rollout.
+
+    Raises:
+        BadInputError: unknown model, version or plan; skipping an environment; a version that may not be released.
+        ConflictError: another rollout is going on, or somebody else was faster.
+        GateRefusedError: a gate refuses; nothing was moved.
+        DigestMismatchError: the bytes are not those that were registered; nothing was moved.
+        InfrastructureError: a ledger, a registry or the target cannot be reached; nothing was moved.
+    """
+    proposal = propose(model, version, env, source, plan_name)
+    plan = env.plan(plan_name)
+    enter(model, version, source, env, root)
+    recorded = env.ledger().version(model, version)
+    slot = env.ledger().slot(model, env.name)
+    if slot.rev != proposal.rev:  # the evidence would be of another revision than the one that was looked at
+        slot, recorded, _ = _checked(model, version, env, source)
+    keep_plan(env, slot, recorded, proposal.plan, plan)
+    for evidence in gather(model, version, env, plan, root, report):
+        env.ledger().add_evidence(evidence)
+    verdicts = entry_verdicts(plan, env.name, slot, rollout_evidence(env, slot, recorded, ()))
+    if refused := [verdict for verdict in verdicts if not verdict.passed]:
+        raise GateRefusedError(refusal(model, version, env.name.value, refused))
+    env.target(model, plan).deploy(Role.CANARY, recorded.ref)  # prepare: loaded and warm, no traffic
+    after = commit(env, slot, _candidate(slot, recorded, plan, actor, verdicts))
+    applied = apply_outbox(env, model)
+    looked = tick(env, model)
+    after = env.ledger().slot(model, env.name)
+    state = state_of(recorded, after, env.ledger().events(model, env.name))
+    return Promotion(proposal, after.rev, str(state), verdicts, (*problems(applied), *looked.sentences))
+
+
+def _candidate(
+    slot: Slot, recorded: RecordedVersion, plan: ReleasePlan, actor: Actor, verdicts: tuple[Verdict, ...]
+) -> Move:
+    return Move(
+        version=recorded.version,
+        target="candidate",
+        to=Placement(stable=slot.stable, previous=slot.previous, candidate=recorded.version),
+        actor=actor.name,
+        reason=f"proposed by {actor.name}; passed {len(verdicts)} gates",
+        plan_digest=plan.digest,
+        verdicts=verdicts,
+    )
+
+
+def _checked(
+    model: str, version: int, env: EnvironmentConfig, source: EnvironmentConfig
+) -> tuple[Slot, RecordedVersion, str]:
+    recorded = source.ledger().version(model, version)
+    stands = state_of(recorded, source.ledger().slot(model, source.name), source.ledger().events(model, source.name))
+    slot = env.ledger().slot(model, env.name)
+    may_enter(recorded, env.name, slot, stands)
+    return slot, recorded, str(stands)
+
+
+def _steps(
+    slot: Slot, recorded: RecordedVersion, env: EnvironmentConfig, source: EnvironmentConfig, plan: ReleasePlan
+) -> tuple[str, ...]:
+    """Say what will happen, in order."""
+    where = env.name.value
+    entry = plan.entry
+    steps = [
+        f"copy product {recorded.digest[:12]} from {source.name.value} to {where} and check its digest",
+        f"load it in a sandboxed server: {entry.requests:,} replayed rows must equal the offline prediction within "
+        f"{entry.tolerance:g}, p95 at most {entry.latency_p95_ms:g} ms, {entry.load_requests_per_s:g} requests/s for "
+        f"{entry.load_s:g} s without a failure",
+        f"commit version {recorded.version} as candidate in {where} at revision {slot.rev + 1}",
+    ]
+    if slot.stable is None:
+        steps.append(
+            f"nothing is stable in {where} yet: there is nothing to compare with, so it goes to stable at once"
+        )
+    else:
+        if plan.shadow:
+            steps.append(
+                f"shadow beside version {slot.stable}: {plan.shadow.requests:,} mirrored requests and "
+                f"{plan.shadow.seconds:g} s, prediction PSI below {plan.shadow.max_psi:g}"
+            )
+        steps += [
+            f"canary at {step.weight} % of the users: {step.requests:,} requests and {step.seconds:g} s"
+            for step in plan.canary
+        ]
+    needed = plan.approvals.stable
+    steps.append(
+        f"stable after {needed} approval{'s' if needed > 1 else ''}, the author ({recorded.author}) excluded"
+        if needed
+        else "stable without anybody's approval: the plan asks for none"
+    )
+    if slot.stable is not None:
+        steps.append(f"version {slot.stable} stays loaded as the previous one for {plan.bake.seconds:g} s")
+    return tuple(steps)

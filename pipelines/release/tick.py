@@ -1,0 +1,196 @@
+"""One look at every rollout: apply what is open, observe, let the state machine decide, commit. Idempotent.
+
+Nothing depends on one process staying alive: whoever ticks next goes on from the ledger. A lease keeps two ticks from
+working on one slot at once, and its fence turns away one that slept through its own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from components.errors import AlreadyRunningError, DigestMismatchError, TowpathError
+from components.release.ledger import Ledger
+from components.release.machine import next_action
+from components.release.plan import ReleasePlan
+from components.release.records import Lease, Placement, RecordedVersion, Slot
+from components.release.rollout import Action, Advance, Hold, Pause, RollBack, RolloutEvidence
+from components.types.evaluation import Verdict
+from components.types.record import dump
+from pipelines.release.apply import ROLES, Applied, apply_outbox, problems, route_traffic
+from pipelines.release.commit import AUTOMATIC, Move, commit
+from pipelines.release.environments import EnvironmentConfig
+from pipelines.release.observe import (
+    Observation,
+    ask_target,
+    is_on_its_way,
+    keep_observation,
+    rollout_evidence,
+    stored_plan,
+    subject_of,
+)
+
+LEASE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """What one look at one slot came to."""
+
+    model: str
+    env: str
+    rev: int
+    """Afterwards."""
+    action: str
+    """``advance``, ``hold``, ``pause``, ``roll_back``, ``settled``, or ``busy`` where somebody else is at it."""
+    target: str
+    """Where it went; empty where nothing moved."""
+    needs_person: bool
+    verdicts: tuple[Verdict, ...]
+    sentences: tuple[str, ...]
+    """What a person should know."""
+
+
+def tick_all(env: EnvironmentConfig) -> tuple[Ticked, ...]:
+    """Look once at every slot of an environment; one slot's trouble never keeps another from being looked at.
+
+    Raises:
+        InfrastructureError: the ledger cannot be reached: then nothing moves, and the gateways serve on.
+    """
+    slots = [slot for slot in env.ledger().slots() if slot.env is env.name]
+    return tuple(_tick_safely(env, slot.model) for slot in slots)
+
+
+def tick(env: EnvironmentConfig, model: str) -> Ticked:
+    """Look once at one slot, alone.
+
+    Raises:
+        AlreadyRunningError: somebody else is at it.
+        InfrastructureError: the ledger cannot be reached, or what follows from it failed.
+    """
+    ledger = env.ledger()
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    lease = ledger.acquire(f"rollout/{model}/{env.name.value}", holder, LEASE_S)
+    try:
+        return _look(env, ledger, model, lease)
+    finally:
+        ledger.release(lease)
+
+
+def _tick_safely(env: EnvironmentConfig, model: str) -> Ticked:
+    try:
+        return tick(env, model)
+    except TowpathError as error:
+        action = "busy" if isinstance(error, AlreadyRunningError) else "failed"
+        rev = env.ledger().slot(model, env.name).rev
+        return Ticked(model, env.name.value, rev, action, "", False, (), (str(error),))
+
+
+def _look(env: EnvironmentConfig, ledger: Ledger, model: str, lease: Lease) -> Ticked:
+    applied = apply_outbox(env, model)
+    slot, events = ledger.slot(model, env.name), ledger.events(model, env.name)
+    number = subject_of(slot)
+    if number is None:
+        return _told(slot, "settled", applied=applied)
+    version = ledger.version(model, number)
+    _, plan = stored_plan(env, slot, number)
+    seen = ask_target(env.target(model, plan), (plan.bake.long_window_s, plan.bake.short_window_s))
+    seen, mended = _mend(env, slot, seen)
+    watched = is_on_its_way(slot) or slot.previous is not None
+    errors = keep_observation(env, slot, version, seen) if watched else 0
+    evidence = rollout_evidence(env, slot, version, events, seen=seen, metric_errors=errors)
+    action = next_action(plan, slot, evidence)
+    if isinstance(action, Hold):
+        return _told(
+            slot, "hold" if watched else "settled", action=action, applied=applied, also=(seen.problem, mended)
+        )
+    return _carry_out(env, slot, version, plan, action, evidence, lease)
+
+
+def _mend(env: EnvironmentConfig, slot: Slot, seen: Observation) -> tuple[Observation, str]:
+    """Route again where the servers are behind the ledger with nothing open: a restart, or a file that was put back."""
+    if seen.problem or seen.served_rev is None or seen.served_rev >= slot.rev or env.ledger().pending(env.name):
+        return seen, ""
+    try:
+        route_traffic(env, slot)
+    except TowpathError as error:
+        return seen, f"the servers are at revision {seen.served_rev}, the ledger at {slot.rev}: {error}"
+    return seen, f"the servers were at revision {seen.served_rev} and were sent to {slot.rev} again"
+
+
+def _carry_out(
+    env: EnvironmentConfig,
+    slot: Slot,
+    version: RecordedVersion,
+    plan: ReleasePlan,
+    action: Advance | Pause | RollBack,
+    evidence: RolloutEvidence,
+    lease: Lease,
+) -> Ticked:
+    if isinstance(action, Advance):
+        try:
+            _prepare(env, slot, action, plan)
+        except DigestMismatchError as error:
+            action = RollBack(without_rollout(slot), f"digest mismatch: {error}")
+    kind, target = _named(action)
+    move = Move(
+        version=version.version,
+        target=target,
+        to=action.to,
+        actor=AUTOMATIC,
+        reason=_reason(action),
+        plan_digest=plan.digest,
+        verdicts=action.verdicts if isinstance(action, Advance) else (),
+        approvals=tuple(each for each in evidence.approvals if each.rev == slot.rev),
+        observed=dump(evidence.report),
+    )
+    after = commit(env, slot, move, lease)
+    applied = apply_outbox(env, slot.model)
+    return _told(after, kind, action=action, target=target, applied=applied, also=(move.reason,))
+
+
+def without_rollout(slot: Slot) -> Placement:
+    """Return a placement in which nothing is on its way."""
+    return Placement(stable=slot.stable, previous=slot.previous)
+
+
+def _prepare(env: EnvironmentConfig, slot: Slot, action: Advance, plan: ReleasePlan) -> None:
+    """Have every version of the next placement loaded and warm before traffic may go there."""
+    target = env.target(slot.model, plan)
+    for role in ROLES:
+        number = getattr(action.to, role.value)
+        if number is not None:
+            target.deploy(role, env.ledger().version(slot.model, number).ref)
+
+
+def _named(action: Advance | Pause | RollBack) -> tuple[str, str]:
+    """Return what kind of action it is, and the target that its event carries."""
+    match action:
+        case Advance():
+            return "advance", action.target
+        case Pause():
+            return "pause", "paused"
+        case RollBack():
+            return "roll_back", "rolled_back"
+
+
+def _reason(action: Advance | Pause | RollBack) -> str:
+    if isinstance(action, Advance):
+        return "; ".join(reason for verdict in action.verdicts for reason in verdict.reasons)
+    return action.reason
+
+
+def _told(
+    slot: Slot,
+    kind: str,
+    *,
+    action: Action | None = None,
+    target: str = "",
+    applied: tuple[Applied, ...] = (),
+    also: tuple[str, ...] = (),
+) -> Ticked:
+    verdicts = action.verdicts if action is not None else ()
+    sentences = tuple(each for each in (*also, *problems(applied)) if each)
+    waits = isinstance(action, Hold) and action.needs_person
+    return Ticked(slot.model, slot.env.value, slot.rev, kind, target, waits, verdicts, sentences)

@@ -1,0 +1,171 @@
+"""What the ledger says of an environment, put together for people: for the page, the commands and explanations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from components.errors import UnknownNameError
+from components.release.machine import next_action
+from components.release.records import Approval, Event, Evidence, RecordedVersion, Slot
+from components.release.rollout import Action, Hold
+from components.release.states import describe, state_of
+from components.stage.config import nearest
+from components.stage.files import write_json
+from components.types.evaluation import Verdict
+from components.types.release_view import ApprovalView, EventView, ModelView, ReleaseView, VersionView
+from pipelines.config import model_names
+from pipelines.release.environments import EnvironmentConfig
+from pipelines.release.observe import (
+    Observation,
+    ask_target,
+    is_on_its_way,
+    rollout_evidence,
+    stored_plan,
+    subject_of,
+)
+
+VIEW_FILE = "release-view.json"
+_EVENTS = 200
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a release stands where it stands, and what it waits for."""
+
+    view: ModelView
+    action: str
+    """What a tick would do now."""
+    seen: Observation | None
+
+
+def write_view(env: EnvironmentConfig) -> ReleaseView:
+    """Write what the release page shows, beside the router snapshot.
+
+    Raises:
+        InfrastructureError: the ledger cannot be reached, or the disk failed.
+    """
+    slots = [slot for slot in env.ledger().slots() if slot.env is env.name]
+    models = tuple(model_view(env, slot.model) for slot in slots)
+    view = ReleaseView(env.name.value, datetime.now(UTC).isoformat(timespec="seconds"), models)
+    write_json(env.router_path.with_name(VIEW_FILE), view)
+    return view
+
+
+def model_view(env: EnvironmentConfig, model: str) -> ModelView:
+    """Return one model as the ledger has it; asks no server.
+
+    Raises:
+        InfrastructureError: the ledger cannot be reached.
+    """
+    return _explained(env, model, None).view
+
+
+def known_model_view(env: EnvironmentConfig, model: str) -> ModelView:
+    """Return one model as the ledger has it; one that is neither configured nor recorded is an error.
+
+    Raises:
+        UnknownNameError: nobody knows the model.
+        InfrastructureError: the ledger cannot be reached.
+    """
+    _require_known(env, model)
+    return model_view(env, model)
+
+
+def explain(env: EnvironmentConfig, model: str) -> Explanation:
+    """Return one model with what its servers say now, and what a tick would do.
+
+    Raises:
+        UnknownNameError: the ledger knows no version of it.
+        InfrastructureError: the ledger cannot be reached.
+    """
+    _require_known(env, model)
+    slot = env.ledger().slot(model, env.name)
+    number = subject_of(slot)
+    if number is None:
+        return _explained(env, model, None)
+    _, plan = stored_plan(env, slot, number)
+    seen = ask_target(env.target(model, plan), (plan.bake.long_window_s, plan.bake.short_window_s))
+    return _explained(env, model, seen)
+
+
+def _explained(env: EnvironmentConfig, model: str, seen: Observation | None) -> Explanation:
+    ledger = env.ledger()
+    slot, events = ledger.slot(model, env.name), ledger.events(model, env.name)
+    versions = ledger.versions(model)
+    number = subject_of(slot)
+    verdicts: tuple[Verdict, ...] = ()
+    plan_name, doing, next_step = "", "", f"nothing of {model} stands in {env.name.value} yet"
+    if number is not None:
+        version = ledger.version(model, number)
+        plan_name, plan = stored_plan(env, slot, number)
+        evidence = rollout_evidence(env, slot, version, events, seen=seen)
+        action = next_action(plan, slot, evidence)
+        verdicts = action.verdicts or _judged_last(ledger.evidence(model, env.name, number, kind="decision"))
+        doing, next_step = _doing(action), describe(plan, slot, action)
+    view = _view(slot, versions, events, ledger.approvals(model, env.name), verdicts, next_step, plan_name)
+    return Explanation(view, doing, seen)
+
+
+def _require_known(env: EnvironmentConfig, model: str) -> None:
+    if model not in model_names(env.root) and not env.ledger().versions(model):
+        known = model_names(env.root)
+        raise UnknownNameError(f"no model `{model}`{nearest(model, known)}; there are: {', '.join(known) or 'none'}")
+
+
+def _view(
+    slot: Slot,
+    versions: tuple[RecordedVersion, ...],
+    events: tuple[Event, ...],
+    approvals: tuple[Approval, ...],
+    verdicts: tuple[Verdict, ...],
+    next_step: str,
+    plan_name: str,
+) -> ModelView:
+    return ModelView(
+        model=slot.model,
+        env=slot.env.value,
+        rev=slot.rev,
+        plan=plan_name if is_on_its_way(slot) else "",
+        **asdict(slot.placement),
+        next_step=next_step,
+        versions=tuple(
+            VersionView(each.version, each.digest, str(state_of(each, slot, events)), each.author)
+            for each in reversed(versions)
+        ),
+        verdicts=verdicts,
+        approvals=tuple(_approval(each, slot) for each in approvals),
+        events=tuple(_event(each) for each in reversed(events[-_EVENTS:])),
+    )
+
+
+def _approval(approval: Approval, slot: Slot) -> ApprovalView:
+    counts = approval.rev == slot.rev and datetime.fromisoformat(approval.expires_at) > datetime.now(UTC)
+    return ApprovalView(
+        approval.version,
+        approval.target,
+        approval.actor,
+        approval.decision.value,
+        approval.reason,
+        approval.at,
+        approval.expires_at,
+        counts,
+    )
+
+
+def _event(event: Event) -> EventView:
+    return EventView(event.rev, event.time, event.version, event.target, event.actor, event.reason, event.hash)
+
+
+def _judged_last(decisions: tuple[Evidence, ...]) -> tuple[Verdict, ...]:
+    if not decisions:
+        return ()
+    stored = json.loads(decisions[0].content)["verdicts"]
+    return tuple(Verdict(each["gate"], each["passed"], tuple(each["reasons"])) for each in stored)
+
+
+def _doing(action: Action) -> str:
+    if isinstance(action, Hold):
+        return "wait for a person" if action.needs_person else "wait"
+    return {"Advance": "advance", "Pause": "pause", "RollBack": "roll back"}[type(action).__name__]
