@@ -51,6 +51,19 @@ class GatewayOptions:
     """How often the snapshot's file is looked at."""
     drain_s: float = 0.5
     """After SIGTERM: how long it answers on while telling every client to go elsewhere."""
+    workers: int = 1
+    """How many processes answer; they share one port and one judge."""
+    worker: int = 0
+    """Which of them this is."""
+    state_dir: Path | None = None
+    """What the workers share, and what outlives them: counts, alarms. By default ``gateway-PORT`` beside the snapshot,
+    with port 0 a temporary folder."""
+    user_header: str = "x-user-id"
+    """The header that says who asks: a user stays with one version. Without it, each request is a user of its own."""
+    log_dir: Path | None = None
+    """Where predictions are logged as Parquet; None logs none."""
+    log_share: float = 1.0
+    """The share of the requests that are logged."""
 
 
 def token_from_environment() -> str | None:

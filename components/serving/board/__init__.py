@@ -1,0 +1,5 @@
+"""What the workers of one gateway share: counters in mapped files, one writer per row. Judges nothing, knows no HTTP."""
+
+from components.serving.board.board import Board
+
+__all__ = ["Board"]
