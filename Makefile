@@ -26,11 +26,19 @@ up: setup ## start the local MLflow and Prefect servers
 down: setup ## stop what `make run` and `make up` started
 	@$(TOWPATH) down
 
+demo-release: setup ## a release story: a good version reaches production, three broken ones do not, one is undone
+	@.venv/bin/python -m pipelines.demo
+
 test: setup ## every test; what a machine lacks is skipped with its reason
+	@infra/test-tools
 	@$(PYTEST) -n 2 --dist loadfile -ra
 
 test-quick: setup ## the tests that start no server and train no network
 	@$(PYTEST) -n 2 --dist loadfile -m "not slow"
+
+faults: setup ## the fault tests at full volume (the test run has them at a reduced one)
+	@infra/test-tools
+	@TOWPATH_FULL=1 $(PYTEST) -n 2 --dist loadfile -ra tests/faults tests/integration
 
 check: setup ## ruff, mypy strict, import-linter, lock freshness
 	@.venv/bin/ruff check .
@@ -51,4 +59,4 @@ doctor: ## say what is missing or off, a sentence each
 clean: ## delete what can be made again, but not .venv, the ledger or the runs
 	@rm -rf out reports data/*/dataset .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup run repro up down test test-quick check bench lock doctor clean
+.PHONY: help setup run repro up down demo-release test test-quick faults check bench lock doctor clean

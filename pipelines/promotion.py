@@ -7,27 +7,31 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.errors import ConflictError
+from components.errors import ConflictError, InfrastructureError
 from components.registry.registry import Registry
 from components.registry.request import Lineage, RegisteredVersion, RegistrationRequest
-from components.release.ledger import Ledger
+from components.release.guards.evidence import GATES, GatesEvidence
 from components.release.local import make_stable_locally
-from components.release.projection import aliases
 from components.release.records import Digests, RecordedVersion, Slot
 from components.release.store import Store
 from components.stage.files import file_digest, record_digest
 from components.types import record
 from components.types.product import ProductRef, Signature
+from components.types.release import Environment
 from components.types.training import RESULT_FILE, TrainingResult
 from components.validation.verdict import VERDICT_FILE, ValidationVerdict
 from pipelines.config import ModelConfig
 from pipelines.input_example import input_example
 from pipelines.judgement import Judgement
 from pipelines.lineage import CodeLineage, code_lineage
-from pipelines.placement import write_router
 from pipelines.recording import Recording, open_connection
+from pipelines.release.apply import apply_outbox, problems
+from pipelines.release.commit import note
+from pipelines.release.environments import EnvironmentConfig, load_environment
+from pipelines.release.lineage import LINEAGE
+from pipelines.release.sinks import sinks_of
 from pipelines.stages import changed_stages, model_stages, push_outputs
-from pipelines.state import STORE, ledger_url
+from pipelines.state import STORE
 
 
 def register_and_place(
@@ -54,10 +58,13 @@ def register_and_place(
         request = _request(config, judgement, recording, root, Path(folder), flow_run_id, code)
         version = registry.register(request)
     Store(root / STORE).put(request.product.directory)
-    slot = _place(version, request, judgement, code)
-    wanted = aliases(slot)
-    registry.set_aliases(wanted.model, wanted.champion, wanted.challenger, wanted.rev)
-    write_router(root)
+    env = load_environment(Environment.LOCAL.value, root)
+    slot = _place(env, version, request, judgement, code)
+    if left := tuple(problems(apply_outbox(env, version.model))):
+        raise InfrastructureError(
+            f"version {version.version} of {version.model} is stable locally at revision {slot.rev}, but not all "
+            f"follows yet; run again, or `towpath tick`: {'; '.join(left)}"
+        )
     recording.tracker().set_tags(recording.run_id, {"towpath.version": str(version.version)})
     return version.version
 
@@ -82,8 +89,14 @@ def actor() -> str:
         return f"uid {os.getuid()}"
 
 
-def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: Judgement, code: CodeLineage) -> Slot:
-    ledger = Ledger(ledger_url())
+def _place(
+    env: EnvironmentConfig,
+    version: RegisteredVersion,
+    request: RegistrationRequest,
+    judgement: Judgement,
+    code: CodeLineage,
+) -> Slot:
+    ledger = env.ledger()
     lineage = request.lineage
     ledger.record_version(
         RecordedVersion(
@@ -95,6 +108,17 @@ def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: 
             author=lineage.author,
         )
     )
+    gates = GatesEvidence(
+        product_digest=version.product_digest,
+        verdicts=judgement.verdicts,
+        gate_config_digest=judgement.gate_config_digest,
+        clean=lineage.clean,
+        patch_digest=lineage.patch_digest,
+        suite_passed=lineage.suite_passed,
+    )
+    made_with = {"code": code.code_digest, "lock": code.lock_digest}
+    for kind, content in ((GATES, gates), (LINEAGE, made_with)):
+        note(env, judgement.slot, version.version, version.product_digest, kind, content, lineage.author)
     digests = Digests(
         artifact=version.product_digest,
         data=version.dataset_digest,
@@ -110,6 +134,7 @@ def _place(version: RegisteredVersion, request: RegistrationRequest, judgement: 
         digests=digests,
         actor=lineage.author,
         reason=f"{judgement.sentence}; passed {len(judgement.verdicts)} gates",
+        sinks=sinks_of(env),
     )
 
 

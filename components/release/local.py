@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from components.release.ledger import Ledger
 from components.release.records import Digests, Placement, Slot, Transition
 from components.types.release import Environment
 
 
-def make_stable_locally(ledger: Ledger, version: int, *, seen: Slot, digests: Digests, actor: str, reason: str) -> Slot:
+def make_stable_locally(
+    ledger: Ledger,
+    version: int,
+    *,
+    seen: Slot,
+    digests: Digests,
+    actor: str,
+    reason: str,
+    sinks: Sequence[str] = (),
+) -> Slot:
     """Make a recorded version stable in the local environment; what was stable becomes the previous one.
 
     Args:
@@ -18,6 +29,7 @@ def make_stable_locally(ledger: Ledger, version: int, *, seen: Slot, digests: Di
         digests: What the decision rests on.
         actor: Who let it.
         reason: Why, for the record.
+        sinks: What must follow the event outside the ledger.
 
     Raises:
         StaleRevisionError: the slot moved on since `seen`.
@@ -38,5 +50,6 @@ def make_stable_locally(ledger: Ledger, version: int, *, seen: Slot, digests: Di
             digests=digests,
             actor=actor,
             reason=reason,
-        )
+        ),
+        sinks=sinks,
     )

@@ -90,7 +90,8 @@ def _row(view: ModelView) -> tuple[Any, ...]:
 
 def _show_view(view: ModelView) -> None:
     versions = [(v.version, v.state, v.digest[:12], v.author) for v in view.versions]
-    print_table(("version", "state", "product", "author"), versions, title=f"{view.model} in {view.env}, rev {view.rev}")
+    heading = f"{view.model} in {view.env}, revision {view.rev}"
+    print_table(("version", "state", "product", "author"), versions, title=heading)
     print_verdicts(view.verdicts)
     if view.approvals:
         rows = [

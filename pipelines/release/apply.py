@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from components.errors import StaleRevisionError, TowpathError
 from components.release.projection import aliases
 from components.release.records import OutboxRow, Slot
-from components.types.release import Role, TrafficSplit
+from components.types.release import Environment, Role, TrafficSplit
+from pipelines.placement import write_router
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import stored_plan, subject_of
 from pipelines.release.sinks import ALIASES, PAGE, PUBLISHER, ROUTER
@@ -44,15 +45,19 @@ def apply_outbox(env: EnvironmentConfig, model: str | None = None) -> tuple[Appl
     ledger = env.ledger()
     done: list[Applied] = []
     stuck: set[tuple[str, str]] = set()
+    settled: set[tuple[str, str, int]] = set()
     for row in ledger.pending(env.name):
         if (model is not None and row.model != model) or (row.model, row.sink) in stuck:
             continue
-        problem = _try(env, row)
+        slot = ledger.slot(row.model, row.env)
+        problem = "" if (row.model, row.sink, slot.rev) in settled else _try(env, row, slot)
         if problem:
             stuck.add((row.model, row.sink))
             ledger.failed(row, problem)
         else:
             ledger.applied(row)
+            if not row.sink.startswith(PUBLISHER):  # a publisher is told of every event, the others of the last
+                settled.add((row.model, row.sink, slot.rev))
         done.append(Applied(row.model, row.rev, row.sink, problem))
     return tuple(done)
 
@@ -98,9 +103,8 @@ def write_aliases(env: EnvironmentConfig, slot: Slot) -> tuple[str, ...]:
     return change.changed
 
 
-def _try(env: EnvironmentConfig, row: OutboxRow) -> str:
+def _try(env: EnvironmentConfig, row: OutboxRow, slot: Slot) -> str:
     sink, _, name = row.sink.partition(":")
-    slot = env.ledger().slot(row.model, row.env)
     try:
         if sink == PUBLISHER:
             _publish(env, row, slot, name)
@@ -118,6 +122,13 @@ def _publish(env: EnvironmentConfig, row: OutboxRow, slot: Slot, name: str) -> N
     env.publish(name, slot, events[0])
 
 
+def _route(env: EnvironmentConfig, slot: Slot) -> None:
+    if env.name is Environment.LOCAL:  # its gateway need not run: it reads the file when it does
+        write_router(env.root)
+    else:
+        route_traffic(env, slot)
+
+
 def _page(env: EnvironmentConfig, _slot: Slot) -> None:
     from pipelines.release.view import write_view
 
@@ -125,7 +136,7 @@ def _page(env: EnvironmentConfig, _slot: Slot) -> None:
 
 
 _FOLLOWERS: Mapping[str, Callable[[EnvironmentConfig, Slot], object]] = {
-    ROUTER: route_traffic,
+    ROUTER: _route,
     ALIASES: write_aliases,
     PAGE: _page,
 }

@@ -94,7 +94,7 @@ UNBOUND = frozenset({"decision", "observation"})
 
 
 def note(
-    env: EnvironmentConfig, slot: Slot, version: int, digest: str, kind: str, content: Mapping[str, Any], actor: str
+    env: EnvironmentConfig, slot: Slot, version: int, digest: str, kind: str, content: Any, actor: str
 ) -> Evidence:
     """Store a piece of evidence about a version's bytes, and return it.
 
