@@ -23,6 +23,8 @@ LINEAGE_PATH = "lineage"
 LINEAGE_FILE = "lineage.json"
 NATIVE_PATH = "native"
 PATCH_FILE = "uncommitted.patch"
+EXAMPLE_FILE = "input_example.json"
+"""As MLflow names it."""
 
 _PYFUNC = Path(__file__).with_name("onnx_pyfunc.py")
 _REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")

@@ -49,6 +49,11 @@ class Registry:
         self._connection = connection
         self._client = connection.client
 
+    @property
+    def uri(self) -> str:
+        """MLflow's address; a secret where it carries a password."""
+        return self._connection.uri
+
     def register(self, request: RegistrationRequest) -> RegisteredVersion:
         """Register a product with its lineage; the same model, product and data again give the same version.
 
@@ -139,6 +144,17 @@ class Registry:
         self.version(model, version)
         self._download(model, version, LINEAGE_PATH, into)
         return record.read(Lineage, into / LINEAGE_FILE)
+
+    def fetch_part(self, model: str, version: int, path: str, into: Path) -> Path:
+        """Download a file or a folder of a version to a path that must not exist yet, and return it.
+
+        Raises:
+            UnknownNameError: there is no such version.
+            InfrastructureError: MLflow or its files cannot be reached.
+        """
+        self.version(model, version)
+        self._download(model, version, path, into)
+        return into
 
     def read_lineage(self, model: str, version: int) -> Lineage:
         """Return what a version came from.

@@ -35,8 +35,8 @@ class Actor:
         if self.verified:
             return f"acting in {self.env} as {self.name}"
         return (
-            f"acting in {self.env} as {self.name}, the user of this machine: no actors are configured there, so anybody "
-            "who can use it may do anything"
+            f"acting in {self.env} as {self.name}, the user of this machine: no actors are configured there, so "
+            "anybody who can use it may do anything"
         )
 
     def require(self, right: Right) -> None:

@@ -94,7 +94,7 @@ class EnvironmentSection(Section):
     """Who may act, by the name that versions carry as their author. Empty: whoever uses this machine."""
 
     @model_validator(mode="after")
-    def _names_differ(self) -> EnvironmentSection:
+    def _is_unambiguous(self) -> EnvironmentSection:
         names = [each.name for each in self.publishers]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two publishers are called {repeated[0]}; give one of them another `name`")
