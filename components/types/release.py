@@ -100,6 +100,9 @@ class ModelRoute:
     """Every version that is to be loaded and warm, by its number as text: those of the split, and one that is being
     prepared. May change without a new revision; the split may not."""
     judge: JudgeSettings = JudgeSettings()
+    prepared: Mapping[str, int] = field(default_factory=dict)
+    """By role: the version that was loaded for it and not let go of yet, whatever the split says. A gateway need not
+    look at it; it says why a version of `loaded` is there."""
 
 
 @dataclass(frozen=True)
