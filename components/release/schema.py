@@ -74,7 +74,7 @@ def create_tables(connection: Connection) -> None:
     connection.execute(versions.insert().values(version_num=SCHEMA_REVISION))
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, to: str = "head") -> None:
     """Run the migrations that are missing, inside the transaction that is open."""
     from alembic import command
     from alembic.config import Config
@@ -82,7 +82,7 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _version_table() -> Table:

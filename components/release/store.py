@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -15,6 +16,9 @@ from components.errors import DigestMismatchError, InfrastructureError, UnknownN
 from components.stage.files import require_digest, tree_digest
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_UNFINISHED = ".put-"
+_ABANDONED_S = 6 * 3600.0
+"""An unfinished copy that is older was left by a writer that was killed; no copy takes so long."""
 
 
 class Store:
@@ -31,13 +35,55 @@ class Store:
             DigestMismatchError: something in it is not a plain file.
             InfrastructureError: the disk failed; nothing of it can be seen.
         """
+        return self._put(directory, None)
+
+    def copy_from(self, other: Store, digest: str) -> Path:
+        """Take a product over from another store and return its folder here; one that is here and whole is kept.
+
+        Raises:
+            UnknownNameError: the other store does not have it.
+            DigestMismatchError: its bytes are not those that were promised; nothing of it can be seen here.
+            InfrastructureError: the disk failed; nothing of it can be seen here.
+        """
+        if not (digest in self and _is_whole(self._target(digest), digest)):
+            self._put(other.path(digest), digest)
+        return self.path(digest)
+
+    def path(self, digest: str) -> Path:
+        """Return the folder with this digest, its bytes checked now.
+
+        Raises:
+            UnknownNameError: it is not in the store.
+            DigestMismatchError: its bytes were changed since.
+            InfrastructureError: the disk failed.
+        """
+        target = self._target(digest)
+        if not target.is_dir():
+            raise UnknownNameError(f"the store {self.root} has no product {digest[:12]}; fetch it from the registry")
+        try:
+            require_digest(target, digest)
+        except OSError as error:
+            raise InfrastructureError(f"{target} cannot be read ({error.strerror}); check the disk") from error
+        return target
+
+    def __contains__(self, digest: str) -> bool:
+        """Say whether something is stored under this digest; `path` checks its bytes."""
+        return self._target(digest).is_dir()
+
+    def _put(self, directory: Path, expected: str | None) -> str:
         temporary: Path | None = None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            temporary = Path(mkdtemp(prefix=".put-", dir=self.root))
+            self._sweep()
+            temporary = Path(mkdtemp(prefix=_UNFINISHED, dir=self.root))
             copy = temporary / "copy"
             shutil.copytree(directory, copy, symlinks=True)
             digest = tree_digest(copy)  # of the copy: the source may change under our hands
+            if expected is not None and digest != expected:
+                raise DigestMismatchError(
+                    f"{directory} was copied with digest {digest[:12]} where {expected[:12]} was promised; "
+                    "it changed while it was copied: fetch it again"
+                )
             _seal(copy)
             self._publish(copy, digest)
         except (OSError, shutil.Error) as error:
@@ -47,22 +93,16 @@ class Store:
                 shutil.rmtree(temporary, ignore_errors=True)
         return digest
 
-    def path(self, digest: str) -> Path:
-        """Return the folder with this digest, its bytes checked now.
-
-        Raises:
-            UnknownNameError: it is not in the store.
-            DigestMismatchError: its bytes were changed since.
-        """
-        target = self._target(digest)
-        if not target.is_dir():
-            raise UnknownNameError(f"the store {self.root} has no product {digest[:12]}; fetch it from the registry")
-        require_digest(target, digest)
-        return target
-
-    def __contains__(self, digest: str) -> bool:
-        """Say whether something is stored under this digest; `path` checks its bytes."""
-        return self._target(digest).is_dir()
+    def _sweep(self) -> None:
+        """Delete what killed writers left; somebody else may be sweeping too."""
+        now = time.time()
+        for unfinished in self.root.glob(f"{_UNFINISHED}*"):
+            try:
+                abandoned = now - unfinished.lstat().st_mtime > _ABANDONED_S
+            except FileNotFoundError:
+                continue
+            if abandoned:
+                shutil.rmtree(unfinished, ignore_errors=True)
 
     def _target(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,8 @@ from components.release import chain
 from components.release.ledger import Ledger
 from components.release.local import make_stable_locally
 from components.release.peek import peek
-from components.release.records import Digests, Placement, RecordedVersion, Slot, Transition
+from components.release.records import NO_HASH, Digests, Export, Head, Placement, RecordedVersion, Slot, Transition
+from components.types.record import canonical_json, load
 from components.types.release import Environment
 
 LOCAL = Environment.LOCAL
@@ -139,12 +141,42 @@ def test_replaying_the_events_gives_the_slot(ledger: Ledger) -> None:
     slot = ledger.slot(MODEL, LOCAL)
     for number in (1, 2, 3, 2):
         slot = ledger.commit(to_stable(number, slot))
-    assert chain.replay(Slot(model=MODEL, env=LOCAL, rev=0), ledger.events(MODEL, LOCAL)) == slot
+    assert ledger.replayed(MODEL, LOCAL) == slot
+
+
+def test_an_export_is_checked_without_the_ledger_and_anchors_it(ledger: Ledger) -> None:
+    slot = ledger.slot(MODEL, LOCAL)
+    for number in (1, 2):
+        slot = ledger.commit(to_stable(number, slot))
+    text = canonical_json(ledger.export(MODEL, LOCAL))
+    kept = load(Export, json.loads(text))
+    checked = chain.verify(kept.slot, kept.events, kept.head)
+    assert (checked.findings, checked.head, kept.slot) == ((), kept.head, slot)
+    ledger.commit(to_stable(3, slot))
+    assert ledger.verify(MODEL, LOCAL, kept.head).intact
+    edited = (replace(kept.events[0], actor="eve"), kept.events[1])
+    assert chain.verify(kept.slot, edited, kept.head).findings[0].startswith("event 1 was edited")
+
+
+def test_an_export_of_nothing_has_no_head(ledger: Ledger) -> None:
+    assert ledger.export(MODEL, LOCAL).head == Head(MODEL, LOCAL, 0, NO_HASH)
+    assert ledger.replayed(MODEL, LOCAL) == ledger.slot(MODEL, LOCAL)
+
+
+def test_nothing_is_built_on_an_edited_slot(ledger: Ledger, ledger_url: str) -> None:
+    first = ledger.commit(to_stable(1, ledger.slot(MODEL, LOCAL)))
+    tamper(ledger_url, "UPDATE slot SET stable = 2")
+    with pytest.raises(FaultError, match="is not what its newest event left, so nothing was changed"):
+        ledger.commit(to_stable(3, first))
+    assert ledger.slot(MODEL, LOCAL).rev == 1
 
 
 def test_peeking_sees_what_the_ledger_says(ledger: Ledger, ledger_url: str) -> None:
     assert peek(ledger_url, MODEL, LOCAL) == (Slot(model=MODEL, env=LOCAL, rev=0), None)
     slot = ledger.commit(to_stable(2, ledger.slot(MODEL, LOCAL)))
+    assert peek(ledger_url, MODEL, LOCAL) == (slot, recorded(2))
+    slot = ledger.commit(to_stable(3, slot, target="candidate", to=replace(slot.placement, candidate=3)))
+    assert slot.candidate == 3
     assert peek(ledger_url, MODEL, LOCAL) == (slot, recorded(2))
 
 

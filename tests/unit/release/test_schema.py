@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from components.errors import ConfigError, FaultError, InfrastructureError
 from components.release import schema
 from components.release.database import Database
 from components.release.ledger import Ledger
+from components.release.peek import peek
+from components.release.records import Digests, Placement, Slot, Transition
 from components.release.tables import SCHEMA_REVISION, VERSION_TABLE, metadata
 from components.types.release import Environment
 
@@ -53,6 +58,79 @@ def test_the_migrations_lead_to_the_tables_that_are_made_at_once(postgresql_url:
             metadata.drop_all(connection)
             metadata.create_all(connection)
             assert described(connection) == migrated, name
+
+
+@pytest.fixture
+def old_url(ledger_url: str) -> str:
+    """Return a ledger at revision 0001, with the very rows that the Towpath of that time wrote."""
+    database = Database(ledger_url, 5)
+    if database.sqlite_path is not None:
+        database.sqlite_path.parent.mkdir()
+    rows = json.loads((Path(__file__).parent / "ledger_0001.json").read_text())
+    with database.writing() as connection:
+        schema.upgrade(connection, "0001")
+        tables = sqlalchemy.MetaData()
+        tables.reflect(connection)
+        for name in ("version", "slot", "event"):
+            connection.execute(tables.tables[name].insert(), rows[name])
+    return ledger_url
+
+
+def promotion(seen: Slot, number: int) -> Transition:
+    digests = Digests(f"{number:064x}", "d" * 64, "0c0ffee", "1" * 64, "2" * 64, "3" * 64)
+    to = Placement(stable=number, previous=seen.stable)
+    return Transition("taxi", seen.env, seen.rev, number, "stable", to, digests, "ada", "the gates passed")
+
+
+def test_an_older_ledger_is_migrated_with_its_events_and_verifies(old_url: str) -> None:
+    ledger = Ledger(old_url)
+    slot = ledger.slot("taxi", LOCAL)
+    assert slot == Slot(model="taxi", env=LOCAL, rev=3, stable=3, previous=2) == ledger.replayed("taxi", LOCAL)
+    for env in (LOCAL, Environment.STAGING):
+        assert ledger.verify("taxi", env).findings == ()
+    assert "candidate" not in ledger.events("taxi", LOCAL)[0].to_slot, "stored texts stay as they were hashed"
+    with Database(old_url, 5).reading() as connection:
+        assert schema.stored_revision(connection) == SCHEMA_REVISION
+        migrated = described(connection)
+        foreign_keys = sqlalchemy.inspect(connection).get_foreign_keys("slot")
+    with Database(old_url, 5).writing() as connection:
+        metadata.drop_all(connection)
+        metadata.create_all(connection)
+        assert described(connection) == migrated
+    assert all(each["options"] == {"deferrable": True, "initially": "DEFERRED"} for each in foreign_keys)
+
+
+def test_a_migrated_ledger_goes_on(old_url: str) -> None:
+    ledger = Ledger(old_url)
+    before = ledger.slot("taxi", LOCAL)
+    after = ledger.commit(promotion(before, 1), sinks=["router"])
+    assert after == ledger.replayed("taxi", LOCAL) == Slot(model="taxi", env=LOCAL, rev=4, stable=1, previous=3)
+    assert ledger.verify("taxi", LOCAL).findings == ()
+    assert [row.rev for row in ledger.pending(LOCAL)] == [4]
+    repeated = promotion(Slot(model="taxi", env=LOCAL, rev=2, stable=2, previous=1), 3)
+    assert ledger.commit(repeated) == before, "what an older Towpath did is known to be done"
+
+
+def test_an_older_ledger_is_peeked_into_and_left_as_it_is(old_url: str) -> None:
+    if old_url.startswith("sqlite"):
+        slot, stable = peek(old_url, "taxi", LOCAL)
+        assert (slot.rev, slot.stable, slot.candidate, stable and stable.version) == (3, 3, None, 3)
+        with Database(old_url, 5).reading() as connection:
+            assert schema.stored_revision(connection) == "0001"
+    assert peek(old_url, "taxi", LOCAL)[0] == Ledger(old_url).slot("taxi", LOCAL)
+    assert peek(old_url, "taxi", LOCAL)[0].rev == 3
+
+
+def test_an_older_ledger_opened_by_many_at_once_is_migrated_once(old_url: str) -> None:
+    barrier = threading.Barrier(6)
+
+    def opened(_: int) -> int:
+        barrier.wait()
+        return Ledger(old_url).slot("taxi", LOCAL).rev
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(opened, range(6))) == [3] * 6
+    assert Ledger(old_url).verify("taxi", LOCAL).findings == ()
 
 
 def test_the_newest_migration_is_the_revision_that_a_fresh_ledger_is_marked_with() -> None:

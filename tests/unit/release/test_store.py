@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -52,9 +53,7 @@ def test_putting_again_changes_nothing(store: Store, product: Path) -> None:
 
 def test_what_was_damaged_is_never_handed_out_and_is_mended_by_putting_again(store: Store, product: Path) -> None:
     digest = store.put(product)
-    graph = store.root / digest / "model.onnx"
-    graph.chmod(0o644)
-    graph.write_bytes(b"x" + graph.read_bytes()[1:])
+    damage(store.root / digest)
     with pytest.raises(DigestMismatchError):
         store.path(digest)
     store.put(product)
@@ -97,6 +96,89 @@ def test_many_may_put_the_same_at_once(store: Store, product: Path) -> None:
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 6
     assert [path.name for path in store.root.iterdir()] == [tree_digest(product)]
     assert store.path(tree_digest(product)).is_dir()
+
+
+def test_what_killed_writers_left_long_ago_is_swept_and_what_others_are_writing_now_is_not(
+    store: Store, product: Path
+) -> None:
+    store.root.mkdir()
+    left, fresh = store.root / ".put-left", store.root / ".put-fresh"
+    for unfinished in (left, fresh):
+        (unfinished / "copy").mkdir(parents=True)
+        (unfinished / "copy" / "model.onnx").write_bytes(b"half")
+        (unfinished / "copy" / "model.onnx").chmod(0o444)
+    os.utime(left, (time.time() - 7 * 3600,) * 2)
+    digest = store.put(product)
+    assert sorted(path.name for path in store.root.iterdir()) == [fresh.name, digest]
+
+
+def test_a_killed_writers_copy_keeps_the_time_at_which_it_was_begun(store: Store, product: Path) -> None:
+    old = time.time() - 7 * 3600
+    for path in [*product.rglob("*"), product]:
+        os.utime(path, (old, old))
+    child = os.fork()
+    if child == 0:
+        put_and_die(store, product, 20)
+    os.waitpid(child, 0)
+    (unfinished,) = store.root.iterdir()
+    assert (unfinished / "copy").is_dir()
+    assert time.time() - unfinished.stat().st_mtime < 3600
+    store.put(product)
+    assert unfinished.is_dir(), "its writer might still be at it"
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Store:
+    return Store(tmp_path / "other")
+
+
+def test_a_product_is_copied_from_one_store_to_another_once(store: Store, other: Store, product: Path) -> None:
+    digest = other.put(product)
+    here = store.copy_from(other, digest)
+    assert here == store.path(digest)
+    inode = here.stat().st_ino
+    shutil.rmtree(other.root)
+    assert store.copy_from(other, digest).stat().st_ino == inode, "what is here is not fetched again"
+
+
+def test_what_is_damaged_here_is_fetched_again(store: Store, other: Store, product: Path) -> None:
+    digest = other.put(product)
+    damage(store.copy_from(other, digest))
+    assert tree_digest(store.copy_from(other, digest)) == digest
+
+
+def test_damaged_bytes_are_not_copied(store: Store, other: Store, product: Path) -> None:
+    digest = other.put(product)
+    damage(other.path(digest))
+    with pytest.raises(DigestMismatchError):
+        store.copy_from(other, digest)
+    assert digest not in store
+    assert not store.root.exists()
+
+
+def test_bytes_that_change_while_they_are_copied_are_seen_by_nobody(store: Store, other: Store, product: Path) -> None:
+    class Changing(Store):
+        def path(self, digest: str) -> Path:
+            checked = super().path(digest)
+            damage(checked)
+            return checked
+
+    digest = other.put(product)
+    with pytest.raises(DigestMismatchError, match="was promised; it changed while it was copied"):
+        store.copy_from(Changing(other.root), digest)
+    assert list(store.root.iterdir()) == []
+
+
+def test_a_product_that_the_other_store_has_not_is_named(store: Store, other: Store) -> None:
+    with pytest.raises(UnknownNameError, match="has no product 000000000000"):
+        store.copy_from(other, "0" * 64)
+
+
+def damage(stored: Path) -> None:
+    graph = stored / "model.onnx"
+    graph.chmod(0o644)
+    graph.write_bytes(b"x" + graph.read_bytes()[1:])
+    graph.chmod(0o444)
 
 
 def test_a_writer_killed_before_any_of_its_file_operations_leaves_all_or_nothing(store: Store, product: Path) -> None:
