@@ -19,6 +19,8 @@ class EntryStep(Section):
 
     requests: int = Field(default=1_000, ge=1)
     """Real rows replayed against a sandboxed server; the answers must equal the offline prediction."""
+    sandbox_requests: int = Field(default=100, ge=1)
+    """Real rows that a sandboxed server must answer before a version may stand in staging."""
     tolerance: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """The largest absolute difference that still counts as equal."""
     latency_p95_ms: float = Field(default=50.0, gt=0, allow_inf_nan=False)
@@ -60,6 +62,9 @@ class RampSection(Section):
     """… or at most this rate, whichever is larger."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Of the one-sided upper bound."""
+    label_errors: bool = True
+    """Whether label errors must meet the bound as well, wherever labels arrive at all. Where they arrive too late to
+    count within a step, false leaves them to the judge alone, and is said aloud."""
 
 
 class PauseSection(Section):
@@ -83,7 +88,9 @@ class BakeSection(Section):
     slo: float = Field(default=0.999, gt=0, lt=1)
     """The share of requests that must not fail."""
     burn_rate: float = Field(default=14.4, gt=0, allow_inf_nan=False)
-    """Rolls back when the error budget burns so many times faster than allowed, in both windows."""
+    """Rolls back when the error budget burns so many times faster than allowed, in both windows …"""
+    min_failures: int = Field(default=3, ge=1)
+    """… and so many requests failed in the longer one: with little traffic a single failure burns any budget."""
     long_window_s: float = Field(default=3_600, gt=0, allow_inf_nan=False)
     short_window_s: float = Field(default=300, gt=0, allow_inf_nan=False)
 
@@ -128,6 +135,17 @@ class ReleasePlan(Section):
         weights = [step.weight for step in self.canary]
         if weights != sorted(set(weights)):
             raise ValueError(f"the canary weights are {weights}; expected each larger than the one before")
+        return self
+
+    @model_validator(mode="after")
+    def _steps_end_before_they_are_inconclusive(self) -> ReleasePlan:
+        seconds = [step.seconds for step in self.canary] + ([self.shadow.seconds] if self.shadow else [])
+        longest = max(seconds, default=0.0)
+        if longest >= (limit := self.pause.inconclusive_s):
+            raise ValueError(
+                f"a step lasts {longest:g} s and would be paused as inconclusive after {limit:g} s; "
+                "raise pause.inconclusive_s or shorten the step"
+            )
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,9 @@ from typing import Any
 from components.release.records import Approval, Placement, RecordedVersion
 from components.types.evaluation import Verdict
 from components.types.judging import Health, JudgeReport
+
+ROLLED_BACK, ROLLBACK = "rolled_back", "rollback"
+"""Targets of events: a version left its rollout; the previous version became stable again."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,23 @@ class RolloutEvidence:
     """The revision that all servers report; None when they could not be asked."""
     stable_health: Mapping[float, Health] = field(default_factory=dict)
     """By window in seconds; for the burn rate in bake time."""
+    behind_since: datetime | None = None
+    """When the servers were first seen behind the slot's revision, in a row up to now: servers that reported it once
+    and then started anew have as long to catch up as after a commit. None counts from the step's beginning."""
+    mismatch: str | None = None
+    """Whose bytes were found not to be those that were promised, in a sentence; None where nobody found any."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the step began; NaN, which passes no guard, where a time has no zone."""
+        return seconds_between(self.step_began, self.now)
+
+
+def seconds_between(earlier: datetime, later: datetime) -> float:
+    """Return the seconds from one time to another; NaN where one of them has no zone."""
+    if earlier.tzinfo is None or later.tzinfo is None:
+        return math.nan
+    return (later - earlier).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -56,7 +77,8 @@ class Hold:
     verdicts: tuple[Verdict, ...]
     """What is still missing is in the reasons of those that did not pass."""
     needs_person: bool = False
-    """Whether only an approval is missing, or a pause waits to be ended."""
+    """Whether it will not go on by itself: only an approval is missing, a pause waits to be ended, or something is
+    wrong that no step of the plan can mend."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +97,8 @@ class RollBack:
     to: Placement
     reason: str
     verdicts: tuple[Verdict, ...] = ()
+    target: str = ROLLED_BACK
+    """What the event says: `ROLLED_BACK` for a version on its way, `ROLLBACK` for the stable one in bake time."""
 
 
 Action = Advance | Hold | Pause | RollBack
