@@ -52,11 +52,12 @@ class Client:
         self._connection.close()
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str] = {}) -> tuple[int, bytes, Mapping[str, str]]:
-        """Return status, body and headers of an answer; status 0 where there was none."""
+        """Return status, body and headers (in lower case) of an answer; status 0 where there was none."""
         try:
             self._connection.request("POST", path, body, {**self._headers, **headers})
             response = self._connection.getresponse()
-            return response.status, response.read(), response.headers
+            headed = {name.lower(): value for name, value in response.headers.items()}
+            return response.status, response.read(), headed
         except (OSError, http.client.HTTPException):
             self._connection.close()
             return 0, b"", {}

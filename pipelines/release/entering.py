@@ -115,8 +115,8 @@ def _copy(placed: PlacedModel, target: EnvironmentConfig) -> None:
         shutil.copytree(placed.directory, copy, symlinks=True)
         if (found := tree_digest(copy)) != ref.digest:
             raise DigestMismatchError(
-                f"version {ref.version} of {ref.model} was promised as {ref.digest[:12]} and read as {found[:12]} while "
-                f"it was copied to {target.name.value}; nothing was copied: look at the disk, then promote again"
+                f"version {ref.version} of {ref.model} was promised as {ref.digest[:12]} and read as {found[:12]} "
+                f"while it was copied to {target.name.value}; nothing was copied: look at the disk, then promote again"
             )
         target.store().put(copy)
 
@@ -148,7 +148,7 @@ def _measured(
         return lambda done, total: report(what, done, total)
 
     with sandbox(placed, root, env.section.target.ready_s) as box:
-        yield SANDBOX, try_out(box, rows, progress("asking it for single rows"))
+        yield SANDBOX, try_out(box, rows, entry.sandbox_requests, progress("asking it for single rows"))
         asked = progress("replaying real rows")
         yield REPLAY, replay(box, rows, offline, entry.requests, entry.tolerance, asked)
         loaded = progress(f"{entry.load_requests_per_s:g} requests/s for {entry.load_s:g} s")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from components.stage.config import Section
+from components.stage.config import HIDDEN_INPUT, Section
 from components.types.release import Environment
 
 _VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
@@ -29,9 +31,18 @@ class Right(StrEnum):
 class ActorSection(Section):
     """Somebody who may act; known by a token that only they have."""
 
-    token_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    token_sha256: str
     """SHA-256 of the token, in hex: ``printf %s "$TOKEN" | sha256sum``."""
     may: tuple[Right, ...] = Field(min_length=1)
+
+    @field_validator("token_sha256")
+    @classmethod
+    def _is_a_digest(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9a-f]{64}", value):  # not repeated: it may be the token itself
+            raise PydanticCustomError(
+                HIDDEN_INPUT, "expected the SHA-256 of the token, 64 hex digits: printf %s TOKEN | sha256sum"
+            )
+        return value
 
 
 class ProcessTargetSection(Section):
@@ -95,12 +106,15 @@ class EnvironmentSection(Section):
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> EnvironmentSection:
+        if self.after is None and (self.ledger or self.registry):
+            raise ValueError(
+                "the first environment is where runs register: it has this machine's ledger and MLflow "
+                "(TOWPATH_LEDGER_URL, MLFLOW_TRACKING_URI); leave out `ledger` and `registry`"
+            )
         names = [each.name for each in self.publishers]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two publishers are called {repeated[0]}; give one of them another `name`")
         tokens = [each.token_sha256 for each in self.actors.values()]
         if len(set(tokens)) < len(tokens):
-            raise ValueError(
-                "two actors have the same token, so that nobody could tell them apart; give each their own"
-            )
+            raise ValueError("two actors have the same token, so that nobody could tell them apart; give each one")
         return self

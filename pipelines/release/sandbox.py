@@ -17,8 +17,6 @@ from pipelines.release.client import Client, Reply
 from pipelines.release.requests import RequestRow, cycled
 from pipelines.services.process import Launch, supervised_service
 
-REQUESTS = 200
-"""Single rows; at least 100 real ones are asked for."""
 _TOKEN_VARIABLE = "TOWPATH_GATEWAY_TOKEN"  # noqa: S105 - the variable's name, not a token
 
 Progress = Callable[[int, int], None]
@@ -57,9 +55,9 @@ def sandbox(placed: PlacedModel, root: Path, ready_s: float) -> Iterator[Sandbox
             yield Sandbox(url, f"/v2/models/{ref.model}/versions/{ref.version}/infer", ref.digest)
 
 
-def try_out(box: Sandbox, rows: Sequence[RequestRow], progress: Progress) -> SandboxEvidence:
+def try_out(box: Sandbox, rows: Sequence[RequestRow], requests: int, progress: Progress) -> SandboxEvidence:
     """Ask a sandbox for single rows, one after the other."""
-    replies = ask_all(box, cycled(rows, REQUESTS), progress)
+    replies = ask_all(box, cycled(rows, requests), progress)
     return SandboxEvidence(
         product_digest=box.digest,
         requests=len(replies),
