@@ -103,6 +103,8 @@ class JudgeReport:
     breaker: str | None = None
     killed: bool = False
     """Whether a person set the canary to 0 on this machine."""
+    threshold: float = 100.0
+    """The e-value at which the judge raises its alarm, as its settings say."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""What the release page asks of a gateway. Knows no gateway: whoever has these three can show the page."""
+"""What the release page asks of a gateway. Knows no gateway: whoever has these two can show the page."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +16,17 @@ class PageSource(Protocol):
     def state_dir(self) -> Path:
         """Return the folder of the router snapshot: the ledger's view lies there, and the history of evidence."""
 
-    @property
-    def needs_token(self) -> bool:
-        """Return whether the gateway was started with a token (the page then says so, and links stay on it)."""
-
     def release_status(self) -> GatewayStatus:
         """Return what all workers serve and what their judges know; the same that ``GET /release/status`` answers."""
+
+
+@dataclass(frozen=True)
+class StoredSource:
+    """A source whose status is given: shows a status that was stored, and stands for a gateway in tests."""
+
+    state_dir: Path
+    status: GatewayStatus
+
+    def release_status(self) -> GatewayStatus:
+        """Return the status that was given."""
+        return self.status
