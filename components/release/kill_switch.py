@@ -11,7 +11,7 @@ from pathlib import Path
 from components.stage.files import write_text
 
 FOLDER = "kill"
-EVERY_REV = 2**63 - 1
+EVERY_REV = 2**62
 
 
 def kill(folder: Path, model: str, rev: int) -> None:
