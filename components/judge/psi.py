@@ -53,9 +53,7 @@ def psi(expected_counts: ArrayLike, actual_counts: ArrayLike, *, min_rows: int =
     expected = np.asarray(expected_counts, dtype=np.float64)
     actual = np.asarray(actual_counts, dtype=np.float64)
     if expected.shape != actual.shape:
-        raise ValueError(
-            f"the two sides are counted in {expected.shape} and {actual.shape} bins; they must be the same"
-        )
+        raise ValueError(f"bins must be the same on both sides; they are {expected.shape} and {actual.shape}")
     if min(expected.sum(), actual.sum()) < max(min_rows, 1):
         return None
     used = (expected > 0) | (actual > 0)
