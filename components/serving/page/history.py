@@ -1,6 +1,6 @@
 """Remember how the judge's evidence went, so that a page can draw it. Judges nothing.
 
-One worker writes: a line per look, appended, in one file per model beside the router snapshot; all workers read it.
+One worker writes: a line per look, appended, in one file per model in the gateway's state folder; all workers read it.
 So it outlasts a restart, and shows the same whichever worker answers. A file that grows long loses every second point.
 """
 

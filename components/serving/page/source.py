@@ -1,4 +1,4 @@
-"""What the release page asks of a gateway. Knows no gateway: whoever has these two can show the page."""
+"""What the release page asks of a gateway. Knows no gateway: whoever has these can show the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ class PageSource(Protocol):
     """Where the page finds what it shows."""
 
     @property
+    def snapshot_dir(self) -> Path:
+        """Return the folder of the router snapshot, where the ledger's view lies."""
+
+    @property
     def state_dir(self) -> Path:
-        """Return the folder of the router snapshot: the ledger's view lies there, and the history of evidence."""
+        """Return the folder that the gateway's workers share, where the history of evidence lies."""
 
     def release_status(self) -> GatewayStatus:
         """Return what all workers serve and what their judges know; the same that ``GET /release/status`` answers."""
@@ -24,6 +28,7 @@ class PageSource(Protocol):
 class StoredSource:
     """A source whose status is given: shows a status that was stored, and stands for a gateway in tests."""
 
+    snapshot_dir: Path
     state_dir: Path
     status: GatewayStatus
 
