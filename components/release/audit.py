@@ -1,24 +1,22 @@
 """What a check of a slot finds beside its chain: versions, evidence and approvals that are not what events rest on.
 
-A chain proves its events; an event proves its decision by the digest of it; a decision proves the evidence that it
-names by their digests, and the approvals by carrying them. What no event rests on yet is held to its own row's digest.
+A chain proves its events; an event proves its decision by the digest of it; a decision proves what it names (see
+`decision`). What no event rests on yet is held to its own row's digest.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Table, select
 from sqlalchemy.engine import Connection
 
 from components.release import chain, rows, tables
-from components.release.records import Event
+from components.release.decision import KIND, Stored, findings_of
+from components.release.records import Event, RecordedVersion
 from components.stage.files import record_digest, text_digest
 from components.types.release import Environment
-
-_DECISION = "decision"
 
 
 def audit(
@@ -31,26 +29,27 @@ def audit(
     """
     evidence = _rows(connection, tables.evidence, model, env)
     approvals = _rows(connection, tables.approval, model, env)
-    findings = _of_versions(connection, model, events)
-    for row in evidence:
-        findings += _of_evidence(row)
-    for row in approvals:
-        if _row_digest(row, {"id", "row_digest"}) != row["row_digest"]:
-            findings.append(f"an approval by {row['actor']} at revision {row['rev']} was edited (row {row['id']})")
-    decisions = {row["digest"]: row for row in evidence if row["kind"] == _DECISION}
+    versions = {version.version: version for version in rows.versions_of(connection, model)}
+    decisions = {row["digest"]: row for row in evidence if row["kind"] == KIND}
+    findings = _of_versions(versions, rows.state_events_of(connection, model), events)
+    findings += [finding for row in evidence for finding in _of_evidence(row)]
+    findings += [finding for row in approvals for finding in _of_approval(row)]
+    stored = Stored(
+        versions, frozenset(row["digest"] for row in evidence), frozenset(row["row_digest"] for row in approvals)
+    )
     for event in events:
-        decision = decisions.get(event.evidence_digest)
-        if decision is None:
-            findings += _of_missing(event, decisions.values())
+        if event.evidence_digest in decisions:
+            findings += findings_of(event, decisions[event.evidence_digest]["content"], stored)
         else:
-            findings += _of_decision(event, decision, evidence, approvals)
+            findings += _of_missing(event, decisions.values())
     unbacked = tuple(event.rev for event in events if event.evidence_digest not in decisions)
     return tuple(findings), unbacked
 
 
-def _of_versions(connection: Connection, model: str, events: Sequence[Event]) -> list[str]:
-    findings, changes = [], rows.state_events_of(connection, model)
-    versions = {version.version: version for version in rows.versions_of(connection, model)}
+def _of_versions(
+    versions: Mapping[int, RecordedVersion], changes: Sequence[Event], events: Sequence[Event]
+) -> list[str]:
+    findings = []
     for number, version in versions.items():
         explained = chain.version_state(number, changes)
         if version.state is not explained:
@@ -70,12 +69,18 @@ def _of_evidence(row: Mapping[str, Any]) -> list[str]:
     where = f"the {row['kind']} evidence of version {row['version']} at revision {row['rev']} (row {row['id']})"
     if text_digest(row["content"]) != row["digest"]:
         return [f"{where} was edited: its content does not have the digest that is stored"]
-    if _row_digest(row, {"id", "digest", "row_digest"}) != row["row_digest"]:
+    if _row_digest(row) != row["row_digest"]:
         return [f"{where} was edited"]
     return []
 
 
-def _of_missing(event: Event, decisions: Any) -> list[str]:
+def _of_approval(row: Mapping[str, Any]) -> list[str]:
+    if _row_digest(row) != row["row_digest"]:
+        return [f"an approval by {row['actor']} at revision {row['rev']} was edited (row {row['id']})"]
+    return []
+
+
+def _of_missing(event: Event, decisions: Iterable[Mapping[str, Any]]) -> list[str]:
     """Find a decision that was rewritten together with its digests: it stands where the event's own should."""
     place = (event.rev - 1, event.version)
     if any((row["rev"], row["version"]) == place for row in decisions):
@@ -83,36 +88,11 @@ def _of_missing(event: Event, decisions: Any) -> list[str]:
     return []
 
 
-def _of_decision(
-    event: Event,
-    decision: Mapping[str, Any],
-    evidence: Sequence[Mapping[str, Any]],
-    approvals: Sequence[Mapping[str, Any]],
-) -> list[str]:
-    """Find evidence and approvals that a decision names and that are no longer there."""
-    try:
-        content = json.loads(decision["content"])
-        named, used = content.get("evidence", []), content.get("approvals", [])
-        digests = {record_digest(approval): approval for approval in used}
-        missing_evidence = set(named) - {row["digest"] for row in evidence}
-    except (ValueError, AttributeError, TypeError):
-        return [f"the decision that event {event.rev} rests on cannot be read"]
-    stored = {row["row_digest"] for row in approvals}
-    return [
-        *(f"evidence {digest[:12]}, which event {event.rev} rests on, is missing" for digest in missing_evidence),
-        *(
-            f"an approval by {approval.get('actor')} that event {event.rev} rests on is missing or was edited"
-            for digest, approval in digests.items()
-            if digest not in stored
-        ),
-    ]
-
-
-def _rows(connection: Connection, table: Any, model: str, env: Environment) -> list[Mapping[str, Any]]:
+def _rows(connection: Connection, table: Table, model: str, env: Environment) -> list[Mapping[str, Any]]:
     query = select(table).where(table.c.model == model, table.c.env == env.value).order_by(table.c.id)
-    found: Sequence[Row[Any]] = connection.execute(query).all()
-    return [row._asdict() for row in found]
+    return [row._asdict() for row in connection.execute(query)]
 
 
-def _row_digest(row: Mapping[str, Any], left_out: set[str]) -> str:
-    return record_digest({name: value for name, value in row.items() if name not in left_out})
+def _row_digest(row: Mapping[str, Any]) -> str:
+    """Return the digest of the record that was stored; the columns beside it are the table's own."""
+    return record_digest({name: value for name, value in row.items() if name not in {"id", "digest", "row_digest"}})

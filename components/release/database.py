@@ -50,8 +50,11 @@ class Database:
             InfrastructureError: the database cannot be reached or is locked.
             FaultError: it answers, but not as a ledger would.
         """
-        with self._translated(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._translated(), self.engine.connect() as connection:
+            if self.sqlite_path is None:  # where every statement would see a state of its own
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -120,8 +120,20 @@ def test_an_approval_that_was_rewritten_with_its_digest_is_found_by_the_decision
     assert taxi.findings == ("an approval by grace that event 1 rests on is missing or was edited",)
 
 
-def test_a_decision_that_cannot_be_read_is_said_to_be_so(taxi: Any) -> None:
-    unreadable = taxi.found(2, "decision", ["no", "mapping"])
+@pytest.mark.parametrize("content", [["no", "mapping"], {"evidence": "abc"}, {"approvals": [{"actor": "eve"}]}])
+def test_a_decision_that_cannot_be_read_is_said_to_be_so(taxi: Any, content: object) -> None:
+    unreadable = taxi.found(2, "decision", content)
     taxi.ledger.add_evidence(unreadable)
     taxi.move(2, "stable", evidence=unreadable.digest, stable=2)
     assert taxi.findings == ("the decision that event 1 rests on cannot be read",)
+
+
+@pytest.mark.parametrize("column", ["author", "runtime"])
+def test_a_version_whose_author_was_changed_after_a_decision_is_found(taxi: Any, column: str) -> None:
+    decision = taxi.found(2, "decision", {"version": taxi.recorded(2)})
+    taxi.ledger.add_evidence(decision)
+    taxi.move(2, "stable", evidence=decision.digest, stable=2)
+    taxi.move(3, "rejected")
+    assert taxi.findings == ()
+    taxi.tamper(f"UPDATE version SET {column} = 'eve' WHERE version = 2")
+    assert taxi.findings == ("version 2 was edited: event 1 rests on another row of it",)
