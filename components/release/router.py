@@ -6,29 +6,19 @@ replaced whole, under a lock, so that a reader sees one state or the other, and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from components.errors import (
-    BadInputError,
-    ConflictError,
-    DigestMismatchError,
-    FaultError,
-    InfrastructureError,
-    StaleRevisionError,
-)
-from components.release import kill_switch
+from components.errors import FaultError, InfrastructureError
+from components.release import kill_switch, routes
 from components.stage.files import write_json
 from components.types import record
 from components.types.release import JudgeSettings, ModelRoute, PlacedModel, Role, RouterSnapshot, TrafficSplit
 
 _LOCK_WAIT_S = 10.0
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 class RouterFile:
@@ -81,20 +71,8 @@ class RouterFile:
             FaultError: the file is damaged.
             InfrastructureError: the disk failed, or another writer holds the lock.
         """
-        _check_name(model)
-
-        def loaded(route: ModelRoute) -> ModelRoute:
-            number = str(placed.ref.version)
-            there = route.loaded.get(number)
-            if there is not None and there.ref.digest != placed.ref.digest:
-                raise DigestMismatchError(
-                    f"version {number} of {model} is loaded with digest {there.ref.digest[:12]}, and "
-                    f"{placed.ref.digest[:12]} was promised; a version never changes its bytes: register them anew"
-                )
-            prepared = {**route.prepared, role.value: placed.ref.version}
-            return _pruned(replace(route, loaded={**route.loaded, number: placed}, prepared=prepared))
-
-        return self._change(model, loaded, judge)
+        routes.check_name(model)
+        return self._change(model, lambda route: routes.with_loaded(route, placed, role), judge)
 
     def unload(self, model: str, role: Role) -> ModelRoute:
         """Let go of what was loaded for a role, unless another role needs it; done before, it changes nothing.
@@ -104,17 +82,7 @@ class RouterFile:
             FaultError: the file is damaged.
             InfrastructureError: the disk failed, or another writer holds the lock.
         """
-
-        def unloaded(route: ModelRoute) -> ModelRoute:
-            if (version := route.split.version(role)) is not None:
-                raise ConflictError(
-                    f"version {version} of {model} is the {role.value} at revision {route.split.rev}; "
-                    "route the traffic elsewhere first"
-                )
-            prepared = {name: number for name, number in route.prepared.items() if name != role.value}
-            return _pruned(replace(route, prepared=prepared))
-
-        return self._change(model, unloaded)
+        return self._change(model, lambda route: routes.without_role(route, role))
 
     def route(self, split: TrafficSplit, judge: JudgeSettings) -> ModelRoute:
         """Move a model's traffic in one write; the same revision with the same split again changes nothing.
@@ -126,22 +94,13 @@ class RouterFile:
             FaultError: the file is damaged.
             InfrastructureError: the disk failed, or another writer holds the lock.
         """
-        _check_split(split)
+        routes.check_split(split)
+        return self._change(split.model, lambda route: routes.with_split(route, split, judge))
 
-        def routed(route: ModelRoute) -> ModelRoute:
-            if _is_there(split, route.split):
-                return route
-            absent = sorted(version for version in split.versions if str(version) not in route.loaded)
-            if absent:
-                raise ConflictError(f"version {absent[0]} of {split.model} was not loaded; deploy it before routing")
-            return _pruned(replace(route, split=split, judge=judge))
-
-        return self._change(split.model, routed)
-
-    def renew(self, routes: Mapping[str, ModelRoute]) -> RouterSnapshot:
+    def renew(self, wanted: Mapping[str, ModelRoute]) -> RouterSnapshot:
         """Write whole models at once: before a gateway runs, or because the file is damaged.
 
-        A model that the file has and `routes` has not stays; one that is further in the file than in `routes`, too.
+        A model that the file has and `wanted` has not stays; one that is further in the file than in `wanted`, too.
         A damaged file is kept beside the new one, with ``.damaged`` after its name.
 
         Raises:
@@ -150,18 +109,14 @@ class RouterFile:
             BadInputError: a name or a split cannot be one.
             InfrastructureError: the disk failed, or another writer holds the lock.
         """
-        for name, route in routes.items():
-            _check_whole(name, route)
+        for name, route in wanted.items():
+            routes.check_whole(name, route)
         with self._locked():
             snapshot = self._read_or_set_aside()
             models = dict(snapshot.models)
-            for name, route in routes.items():
+            for name, route in wanted.items():
                 there = models.get(name) or ModelRoute(TrafficSplit(name, rev=0))
-                if there.split.rev > route.split.rev:
-                    continue
-                _is_there(route.split, there.split)
-                loaded = {**there.loaded, **route.loaded}
-                models[name] = _pruned(replace(route, loaded=loaded, prepared=there.prepared))
+                models[name] = routes.renewed(there, route)
             return self._write(snapshot, models)
 
     def kill(self, model: str, rev: int) -> None:
@@ -171,7 +126,7 @@ class RouterFile:
             BadInputError: the model's name cannot be one.
             InfrastructureError: the disk failed, or another writer holds the lock.
         """
-        _check_name(model)
+        routes.check_name(model)
         with self._locked():
             self._on_disk(lambda: kill_switch.kill(self.path.parent, model, rev))
 
@@ -236,50 +191,3 @@ class RouterFile:
             yield
         finally:
             lock.release()
-
-
-def _is_there(split: TrafficSplit, there: TrafficSplit) -> bool:
-    """Return whether a split is there already.
-
-    Raises:
-        StaleRevisionError: what is there is newer, or another split at the same revision.
-    """
-    if split.rev < there.rev:
-        raise StaleRevisionError(f"{split.model} is routed at revision {there.rev}; revision {split.rev} came too late")
-    if split.rev == there.rev and split != there:
-        raise StaleRevisionError(
-            f"{split.model} is routed at revision {there.rev} with another split than this one; read the ledger again"
-        )
-    return split == there
-
-
-def _pruned(route: ModelRoute) -> ModelRoute:
-    """Keep loaded what the split names and what is being prepared, nothing else."""
-    needed = {str(version) for version in (*route.split.versions, *route.prepared.values())}
-    return replace(route, loaded={number: placed for number, placed in route.loaded.items() if number in needed})
-
-
-def _check_whole(name: str, route: ModelRoute) -> None:
-    _check_split(route.split)
-    if route.split.model != name:
-        raise BadInputError(f"the route of `{name}` is of model `{route.split.model}`; expected the same name")
-    for version in sorted(route.split.versions):
-        if str(version) not in route.loaded:
-            raise ConflictError(f"version {version} of {name} is in the split and not among those to be loaded")
-
-
-def _check_split(split: TrafficSplit) -> None:
-    _check_name(split.model)
-    if split.rev < 1:
-        raise BadInputError(f"the split of {split.model} has revision {split.rev}; the ledger's begin at 1")
-    if not 0 <= split.weight <= 100:
-        raise BadInputError(f"the canary of {split.model} would get {split.weight} %; expected 0 to 100")
-    if split.weight and split.canary is None:
-        raise BadInputError(f"{split.model} has a canary weight of {split.weight} % and no canary")
-    if split.weight and split.stable is None:
-        raise BadInputError(f"{split.model} has no stable version to answer those who do not get the canary")
-
-
-def _check_name(model: str) -> None:
-    if not _NAME.fullmatch(model):
-        raise BadInputError(f"{model[:80]!r} is no model name; expected letters, digits, `_` and `-`")
