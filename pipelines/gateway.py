@@ -1,8 +1,7 @@
-"""Start the gateway on what the ledger says is stable, and ask it. Loads no model itself."""
+"""Start an environment's gateway on what its ledger says, and ask it. Loads no model itself."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import sys
@@ -15,23 +14,15 @@ from urllib.parse import urlsplit
 
 from components.errors import AlreadyRunningError, InfrastructureError, UnknownNameError
 from components.stage.config import nearest
-from components.types import record
-from components.types.dataset import ColumnType
-from components.types.product import SIGNATURE_FILE, Signature
-from components.types.training import PREPARED_FILE, PreparedSpec
-from pipelines.input_example import first_rows, input_value
-from pipelines.placement import stable_placement, write_router
-from pipelines.services.local import GATEWAY, gateway_launch
-from pipelines.services.process import Service, find_service, start_service
-from pipelines.state import ROUTER
+from components.types.release import Environment
+from pipelines.release.client import Client
+from pipelines.release.environments import GATEWAY_TOKEN_VARIABLE, EnvironmentConfig, load_environment
+from pipelines.release.requests import read_signature, request_body, split_rows
+from pipelines.release.snapshot import write_snapshot
+from pipelines.services.local import gateway_launch
+from pipelines.services.process import Service, start_service
 
-DEFAULT_PORT = 8080
-DATATYPES = {
-    ColumnType.FLOAT64: "FP64",
-    ColumnType.INT64: "INT64",
-    ColumnType.BOOL: "BOOL",
-    ColumnType.STRING: "BYTES",
-}
+LOCAL = Environment.LOCAL.value
 
 
 @dataclass(frozen=True)
@@ -46,94 +37,100 @@ class Answer:
     milliseconds: float
 
 
-def run_gateway(model: str | None, port: int | None, root: Path = Path()) -> None:
-    """Become the gateway, in the foreground.
+def run_gateway(model: str | None, port: int | None, root: Path = Path(), env: str = LOCAL) -> None:
+    """Become an environment's gateway, in the foreground.
 
     Raises:
         UnknownNameError: nothing is stable yet.
+        ConfigError: something in the environment's file is wrong.
     """
-    _prepare(model, root)
-    arguments = ["--snapshot", str(root / ROUTER), "--host", "127.0.0.1", "--port", str(port or DEFAULT_PORT)]
-    os.execv(sys.executable, [sys.executable, "-m", "components.serving", *arguments])  # noqa: S606 - no shell
+    where = load_environment(env, root)
+    _prepare(where, model)
+    address = ["--host", "127.0.0.1", "--port", str(_port(where, port))]
+    command = [sys.executable, "-m", "components.serving", *gateway_options(where), *address]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell
 
 
-def start_gateway(model: str | None, port: int | None, root: Path = Path()) -> Service:
-    """Start the gateway in the background, or let the one that runs take up the new snapshot.
+def start_gateway(model: str | None, port: int | None, root: Path = Path(), env: str = LOCAL) -> Service:
+    """Start an environment's gateway in the background, or let the one that runs take up the new snapshot.
 
     Raises:
         UnknownNameError: nothing is stable yet.
+        ConfigError: something in the environment's file is wrong.
         AlreadyRunningError: it runs on another port than the one that is asked for.
         InfrastructureError: it did not start.
     """
-    _prepare(model, root)
-    running = find_service(GATEWAY, root)
+    where = load_environment(env, root)
+    serves = _prepare(where, model)
+    running = where.gateway()
     if running and port is not None and urlsplit(running.url).port != port:
         raise AlreadyRunningError(f"the gateway runs at {running.url} already; `towpath down` stops it")
-    return running or start_service(gateway_launch(root, host_port=port or DEFAULT_PORT), root)
+    launch = gateway_launch(where.service, gateway_options(where), _port(where, port), serves=serves)
+    return running or start_service(launch, root)
 
 
-def ask(model: str, root: Path = Path()) -> Answer:
-    """Send the first row of the test split to the running gateway.
+def gateway_options(env: EnvironmentConfig) -> list[str]:
+    """Return an environment's part of its gateway's command line."""
+    target = env.section.target
+    logged = ["--log-dir", str(env.log_dir), "--log-share", str(target.log_share)] if target.log_share else []
+    kept = ["--snapshot", str(env.router_path), "--state-dir", str(env.board_dir)]
+    return [*kept, "--workers", str(target.workers), *logged]
+
+
+def ask(model: str, root: Path = Path(), env: str = LOCAL) -> Answer:
+    """Send the first row of the test split to an environment's running gateway.
 
     Raises:
         InfrastructureError: no gateway runs, or it does not answer well.
-        UnknownNameError: the model has nothing stable.
+        UnknownNameError: the model has nothing stable there.
     """
-    service = find_service(GATEWAY, root)
-    if service is None:
-        raise InfrastructureError(f"no gateway runs here; start one with `towpath serve {model} --detach`")
-    placed = stable_placement(model, root)
-    signature = record.read(Signature, placed.directory / SIGNATURE_FILE)
-    row, label = _test_row(model, root)
-    inputs = [
-        {
-            "name": spec.name,
-            "shape": [1, *spec.shape],
-            "datatype": DATATYPES[spec.type],
-            "data": [input_value(spec, row)],
-        }
-        for spec in signature.inputs
-    ]
-    path = f"/v2/models/{model}/versions/{placed.ref.version}/infer"
+    where = load_environment(env, root)
+    url = where.gateway_url()
+    number = where.ledger().slot(model, where.name).stable
+    if number is None:
+        raise UnknownNameError(f"{model} has no stable version in {env} yet; {_first_step(where, model)}")
+    placed = where.place(where.ledger().version(model, number).ref)
+    signature = read_signature(placed.directory)
+    row, label = next(split_rows(model, "test", root))
+    path = f"/v2/models/{model}/versions/{number}/infer"
     begun = time.monotonic()
-    answer = _post(service, path, {"inputs": inputs})
+    answer = _post(url, path, request_body(signature, row))
+    seconds = time.monotonic() - begun
     outputs = {output["name"]: output["data"] for output in answer["outputs"]}
     shown = {name: row[name] for spec in signature.inputs for name in spec.columns}
-    return Answer(service.url + path, placed.ref.version, shown, outputs, label, (time.monotonic() - begun) * 1000)
+    return Answer(url + path, number, shown, outputs, label, seconds * 1000)
 
 
-def _prepare(model: str | None, root: Path) -> None:
-    snapshot = write_router(root)
-    if not snapshot.models:
+def _prepare(env: EnvironmentConfig, model: str | None) -> bool:
+    """Write the snapshot, and return whether there is anything to serve; only the first environment needs it."""
+    snapshot = write_snapshot(env)
+    known = sorted(name for name, route in snapshot.models.items() if route.split.stable is not None)
+    if env.name is Environment.LOCAL and not known:
         raise UnknownNameError(f"no model has a stable version yet; `towpath run {model or 'MODEL'}` makes one")
-    if model and model not in snapshot.models:
-        known = sorted(snapshot.models)
-        raise UnknownNameError(f"{model} has no stable version{nearest(model, known)}; there are: {', '.join(known)}")
+    if model and model not in known:
+        raise UnknownNameError(
+            f"{model} has no stable version in {env.name.value}{nearest(model, known)}; there are: "
+            f"{', '.join(known) or 'none'}. {_first_step(env, model)}"
+        )
+    return bool(known)
 
 
-def _test_row(model: str, root: Path) -> tuple[dict[str, Any], Any]:
-    folder = root / "out" / model / "prepared"
-    path = folder / "test.parquet"
-    if not path.is_file():
-        raise UnknownNameError(f"{path} is missing; `towpath run {model}` makes it")
-    spec = record.read(PreparedSpec, folder / PREPARED_FILE)
-    row = first_rows(path, 1)[0]
-    return row, row[spec.label_column]
+def _first_step(env: EnvironmentConfig, model: str) -> str:
+    if env.name is Environment.LOCAL:
+        return f"`towpath run {model}` makes one"
+    return f"`towpath promote {model} VERSION --to {env.name.value}` brings one there"
 
 
-def _post(service: Service, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=10)
-    try:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        text = response.read().decode()
-    except OSError as error:
-        raise InfrastructureError(
-            f"the gateway at {service.url} does not answer: {error}; see {service.log}"
-        ) from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise InfrastructureError(f"the gateway answered {response.status} to {path}: {text[:300]}")
-    answer: dict[str, Any] = json.loads(text)
+def _port(env: EnvironmentConfig, port: int | None) -> int:
+    return env.section.target.port if port is None else port
+
+
+def _post(url: str, path: str, body: bytes) -> dict[str, Any]:
+    with Client(url, os.environ.get(GATEWAY_TOKEN_VARIABLE)) as client:
+        status, content, _ = client.post(path, body)
+    if not status:
+        raise InfrastructureError(f"the gateway at {url} does not answer; `towpath status` says whether it runs")
+    if status != 200:
+        raise InfrastructureError(f"the gateway answered {status} to {path}: {content.decode(errors='replace')[:300]}")
+    answer: dict[str, Any] = json.loads(content)
     return answer

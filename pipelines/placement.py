@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from filelock import FileLock
-
 from components.errors import UnknownNameError
 from components.release.ledger import Ledger
 from components.release.store import Store
-from components.stage.files import write_json
 from components.types.release import Environment, PlacedModel, RouterSnapshot
-from pipelines.state import LOCKS, ROUTER, STORE, ledger_url
+from pipelines.state import STORE, ledger_url
 
 
 def stable_placement(model: str, root: Path = Path(), version: int | None = None) -> PlacedModel:
@@ -46,16 +43,12 @@ def product_directory(model: str, version: int, digest: str, root: Path) -> Path
 
 
 def write_router(root: Path = Path()) -> RouterSnapshot:
-    """Write what the gateway is to serve: every stable version of this machine's ledger.
+    """Write what the local gateway is to serve: every stable version of this machine's ledger.
 
     Raises:
         DigestMismatchError: stored bytes were changed; the snapshot is as it was.
     """
-    (root / LOCKS).mkdir(parents=True, exist_ok=True)
-    with FileLock(root / LOCKS / "router.lock"):  # or a slower writer would put back what it read before
-        found = Ledger(ledger_url()).slots()
-        slots = [slot for slot in found if slot.env is Environment.LOCAL and slot.stable is not None]
-        models = {slot.model: stable_placement(slot.model, root) for slot in slots}
-        snapshot = RouterSnapshot(sum(slot.rev for slot in slots), models)
-        write_json(root / ROUTER, snapshot)
-    return snapshot
+    from pipelines.release.environments import load_environment
+    from pipelines.release.snapshot import write_snapshot
+
+    return write_snapshot(load_environment(Environment.LOCAL.value, root))

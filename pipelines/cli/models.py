@@ -9,6 +9,8 @@ import typer
 
 from pipelines.cli.output import JsonOption, print_json, print_table, say
 
+EnvOption = Annotated[str, typer.Option("--env", help="local, staging or production.")]
+
 
 def register(
     model: str,
@@ -42,30 +44,32 @@ def serve(
     model: Annotated[
         str, typer.Argument(help="A model that must have a stable version; all that have one are served.")
     ] = "",
-    port: Annotated[int | None, typer.Option(help="The port to listen on, on loopback; 8080 by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port on loopback; the environment's own by default.")] = None,
+    env: EnvOption = "local",
     detach: Annotated[
         bool, typer.Option("--detach", help="Start it in the background; `towpath down` stops it.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Serve the stable versions: Open Inference Protocol v2, MLflow's /invocations, /metrics."""
+    """Serve an environment's versions: Open Inference Protocol v2, MLflow's /invocations, /metrics, /release."""
     from pipelines.gateway import run_gateway, start_gateway
 
     if not detach:
-        run_gateway(model or None, port)
+        run_gateway(model or None, port, env=env)
         return
-    service = start_gateway(model or None, port)
+    service = start_gateway(model or None, port, env=env)
     if json:
         print_json(service)
     else:
-        say(f"the gateway answers at {service.url}; `towpath ask {model or 'MODEL'}` sends it a row")
+        option = "" if env == "local" else f" --env {env}"
+        say(f"the gateway answers at {service.url}; `towpath ask {model or 'MODEL'}{option}` sends it a row")
 
 
-def ask(model: str, json: JsonOption = False) -> None:
-    """Send one row of the test split to the running gateway, and show what it answers."""
+def ask(model: str, env: EnvOption = "local", json: JsonOption = False) -> None:
+    """Send one row of the test split to an environment's running gateway, and show what it answers."""
     from pipelines.gateway import ask as send
 
-    answer = send(model)
+    answer = send(model, env=env)
     if json:
         print_json(answer)
         return

@@ -16,6 +16,7 @@ from components.release.store import Store
 from components.stage.config import check_section, nearest, read_yaml
 from components.types.release import Environment, ModelRef, PlacedModel
 from pipelines.release.environment_config import EnvironmentSection, Right
+from pipelines.services.local import gateway_service
 from pipelines.services.process import Service, find_service
 from pipelines.state import ROUTER, STATE, STORE, ledger_url
 
@@ -57,7 +58,7 @@ class EnvironmentConfig:
     @property
     def service(self) -> str:
         """The name under which its gateway is recorded."""
-        return "gateway" if self.name is Environment.LOCAL else f"gateway-{self.name.value}"
+        return gateway_service(self.name)
 
     @property
     def ledger_url(self) -> str:
@@ -100,6 +101,16 @@ class EnvironmentConfig:
     def router_path(self) -> Path:
         """Where its gateway's snapshot stands."""
         return self.root / ROUTER if self.name is Environment.LOCAL else self.folder / "gateway" / ROUTER.name
+
+    @property
+    def board_dir(self) -> Path:
+        """Where its gateway's workers keep what they share."""
+        return self.router_path.parent / "board" if self.name is Environment.LOCAL else self.folder / "board"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where its predictions are logged."""
+        return self.router_path.parent / "log" if self.name is Environment.LOCAL else self.folder / "log"
 
     def router(self) -> RouterFile:
         """Return its gateway's snapshot."""

@@ -22,9 +22,10 @@ def gates_evidence(env: EnvironmentConfig, version: RecordedVersion) -> GatesEvi
         UnknownNameError: neither knows the version.
         InfrastructureError: the ledger or the registry cannot be reached.
     """
-    for stored in env.ledger().evidence(version.model, env.name, version.version, kind=GATES):
-        if stored.artifact_digest == version.digest:
-            return load(GatesEvidence, json.loads(stored.content))
+    for name in Environment:  # where it was registered, or on its way from there to here
+        for stored in env.ledger().evidence(version.model, name, version.version, kind=GATES):
+            if stored.artifact_digest == version.digest:
+                return load(GatesEvidence, json.loads(stored.content))
     lineage = env.registry().read_lineage(version.model, version.version)
     if lineage.product_digest != version.digest:
         raise DigestMismatchError(

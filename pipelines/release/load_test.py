@@ -21,7 +21,7 @@ from pipelines.release.sandbox import Progress, Sandbox, percentile_ms
 
 _MORE = 1.05
 _PER_CONNECTION = 10
-"""Requests a second: with ten times that, a connection would still be idle half the time at 5 ms an answer."""
+"""Requests a second that one connection is asked for: it keeps up as long as an answer takes less than 100 ms."""
 _CONNECTIONS = (4, 64)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -51,21 +51,31 @@ def read_signature(directory: Path) -> Signature:
     return record.read(Signature, directory / SIGNATURE_FILE)
 
 
+def split_rows(model: str, split: str, root: Path) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield the rows of a prepared split, each with its true label, None where the table has none.
+
+    Raises:
+        UnknownNameError: the split is not there.
+    """
+    import pyarrow.parquet as pq
+
+    path = split_path(model, split, root)
+    label = record.read(PreparedSpec, path.with_name(PREPARED_FILE)).label_column
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=1_000):
+        for row in batch.to_pylist():
+            yield row, row.get(label)
+
+
 def request_rows(model: str, signature: Signature, split: str, root: Path, most: int | None = None) -> list[RequestRow]:
     """Return the first rows of a prepared split as requests.
 
     Raises:
         UnknownNameError: the split is not there, or holds no row.
     """
-    import pyarrow.parquet as pq
-
-    path = split_path(model, split, root)
-    label = record.read(PreparedSpec, path.with_name(PREPARED_FILE)).label_column
-    batches = pq.ParquetFile(path).iter_batches(batch_size=1_000)
-    rows = islice((row for batch in batches for row in batch.to_pylist()), most)
-    made = [RequestRow(request_body(signature, row), row.get(label)) for row in rows]
+    rows = islice(split_rows(model, split, root), most)
+    made = [RequestRow(request_body(signature, row), label) for row, label in rows]
     if not made:
-        raise UnknownNameError(f"{path} has no rows, so there is nothing to send; `towpath run {model}` makes it anew")
+        raise UnknownNameError(f"split `{split}` of {model} has no rows; `towpath run {model}` makes it anew")
     return made
 
 

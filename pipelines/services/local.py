@@ -5,15 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from components.types.release import Environment
 from pipelines.services.process import Launch, Service, find_service, start_service, stop_service, supervised_service
-from pipelines.state import ARTIFACTS, ROUTER, STATE
+from pipelines.state import ARTIFACTS, STATE
 
 MLFLOW, PREFECT, GATEWAY = "mlflow", "prefect", "gateway"
-ALL = (GATEWAY, PREFECT, MLFLOW)
+
+
+def gateway_service(env: Environment) -> str:
+    """Return the name under which an environment's gateway is recorded."""
+    return GATEWAY if env is Environment.LOCAL else f"{GATEWAY}-{env.value}"
+
+
+ALL = (*(gateway_service(env) for env in reversed(Environment)), PREFECT, MLFLOW)
 """In the order in which they are stopped."""
 
 
@@ -38,13 +46,10 @@ def prefect_launch(root: Path, *, with_page: bool) -> Launch:
     return Launch(PREFECT, command, 4200, "/api/health", "", environment)
 
 
-def gateway_launch(root: Path, *, host_port: int = 8080) -> Launch:
-    """Return how the gateway starts; it serves what the router snapshot names."""
-    command = (
-        *(sys.executable, "-m", "components.serving", "--snapshot", str(root / ROUTER)),
-        *("--host", "127.0.0.1", "--port", "{port}"),
-    )
-    return Launch(GATEWAY, command, host_port, "/v2/health/ready", "/v2", {})
+def gateway_launch(name: str, options: Sequence[str], port: int, *, serves: bool = True) -> Launch:
+    """Return how a gateway starts on loopback; without anything to serve yet, it counts as ready when it listens."""
+    command = (sys.executable, "-m", "components.serving", *options, "--host", "127.0.0.1", "--port", "{port}")
+    return Launch(name, command, port, "/v2/health/ready" if serves else "/v2/health/live", "/release", {})
 
 
 def start_servers(root: Path = Path()) -> list[Service]:
