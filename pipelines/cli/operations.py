@@ -121,16 +121,18 @@ def rollback(
     _operate(env, "roll_back", lambda where, actor: roll_back(where, model, to, actor, reason), dry_run, wait, json)
 
 
-def kill(model: str, env: EnvOption = "production", json: JsonOption = False) -> None:
+def kill(model: str, env: EnvOption = "production", dry_run: DryRunOption = False, json: JsonOption = False) -> None:
     """Set a canary to 0 on this machine at once, also when the ledger is down; it can only lower."""
     from pipelines.release.environments import load_environment
+    from pipelines.release.kill import kill as cut
+    from pipelines.release.kill import plan_kill
 
     where = load_environment(env)
-    rev = where.router().kill_now(model)
-    if json:
-        print_json({"model": model, "env": env, "rev": rev, "weight": 0})
-    else:
-        say(f"the canary of {model} in {env} gets no traffic at revision {rev}; the next tick rolls it back")
+    planned = plan_kill(where, model)
+    say(planned.changes)
+    if not dry_run:
+        cut(where, planned)
+    finish(json, planned, "nothing was changed" if dry_run else "done; the next tick rolls the version back")
 
 
 def add_commands(app: typer.Typer) -> None:

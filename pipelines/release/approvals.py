@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from components.errors import ConflictError, GateRefusedError
 from components.release.machine import next_target
 from components.release.records import Approval, Decision, RecordedVersion, Slot
+from components.release.states import on_its_way
 from pipelines.release.actors import Actor
 from pipelines.release.environment_config import Right
 from pipelines.release.environments import EnvironmentConfig
-from pipelines.release.observe import is_on_its_way, stored_plan, subject_of
+from pipelines.release.observe import stored_plan
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ def waiting(env: EnvironmentConfig, model: str) -> Waiting:
     """
     ledger = env.ledger()
     slot = ledger.slot(model, env.name)
-    number = subject_of(slot)
-    if number is None or not is_on_its_way(slot):
+    number = on_its_way(slot)
+    if number is None:
         raise ConflictError(f"nothing of {model} is on its way in {env.name.value}, so there is nothing to approve")
     version = ledger.version(model, number)
     _, plan = stored_plan(env, slot, number)

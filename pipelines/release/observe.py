@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from components.errors import TowpathError
+from components.errors import DigestMismatchError, TowpathError, UnknownNameError
 from components.release.plan import ReleasePlan
 from components.release.protocol import DeploymentTarget
 from components.release.records import Event, Evidence, RecordedVersion, Slot
 from components.release.rollout import RolloutEvidence
+from components.release.states import on_its_way
 from components.types.judging import Health, JudgeReport
 from components.types.record import dump
 from components.types.release import Role
@@ -35,12 +36,8 @@ class Observation:
 
 def subject_of(slot: Slot) -> int | None:
     """Return the version that a slot is about: the one on its way, else the stable one."""
-    return next((v for v in (slot.candidate, slot.shadow, slot.canary, slot.stable) if v is not None), None)
-
-
-def is_on_its_way(slot: Slot) -> bool:
-    """Return whether a rollout is going on."""
-    return any(version is not None for version in (slot.candidate, slot.shadow, slot.canary))
+    on_way = on_its_way(slot)
+    return slot.stable if on_way is None else on_way
 
 
 def stored_plan(env: EnvironmentConfig, slot: Slot, version: int) -> tuple[str, ReleasePlan]:
@@ -124,6 +121,7 @@ def rollout_evidence(
         previous_loadable=_fallback_is_loadable(env, slot),
         served_rev=seen.served_rev if seen else None,
         stable_health=seen.health if seen else {},
+        mismatch=_mismatch(env, version),
     )
 
 
@@ -143,7 +141,7 @@ def _errors_in_a_row(rows: Sequence[Evidence], rev: int) -> int:
 
 def _fallback_is_loadable(env: EnvironmentConfig, slot: Slot) -> bool | None:
     """Return whether what a rollback would go back to is there with its bytes intact; None where there is none."""
-    fallback = slot.stable if is_on_its_way(slot) else slot.previous
+    fallback = slot.previous if on_its_way(slot) is None else slot.stable
     if fallback is None:
         return None
     try:
@@ -151,3 +149,14 @@ def _fallback_is_loadable(env: EnvironmentConfig, slot: Slot) -> bool | None:
     except TowpathError:
         return False
     return True
+
+
+def _mismatch(env: EnvironmentConfig, version: RecordedVersion) -> str | None:
+    """Return in what way a version's stored bytes are not those that were promised; None where they are."""
+    try:
+        env.store().path(version.digest)
+    except DigestMismatchError as error:
+        return str(error)
+    except UnknownNameError:  # not on this machine: the target says whether it has it
+        return None
+    return None

@@ -17,13 +17,13 @@ from components.errors import (
     UnknownNameError,
 )
 from components.release.records import Event, Placement, RecordedVersion, Slot, VersionState
+from components.release.states import on_its_way, without_rollout
 from components.types.record import load
 from pipelines.release.actors import Actor
 from pipelines.release.apply import apply_outbox, problems
 from pipelines.release.commit import Move, commit
 from pipelines.release.environments import EnvironmentConfig
-from pipelines.release.observe import is_on_its_way, stored_plan, subject_of
-from pipelines.release.tick import without_rollout
+from pipelines.release.observe import stored_plan
 
 _POLL_S = 0.02
 
@@ -113,8 +113,8 @@ def roll_back(env: EnvironmentConfig, model: str, to: int | None, actor: Actor, 
         raise GateRefusedError(f"version {number} of {model} is {version.state}; it may not be released")
     env.store().path(version.digest)
     after = Placement(stable=number, previous=slot.stable if slot.stable != number else None)
-    on_its_way = subject_of(slot) if is_on_its_way(slot) else None
-    ends = f", and the rollout of version {on_its_way} ends" if on_its_way is not None else ""
+    going = on_its_way(slot)
+    ends = f", and the rollout of version {going} ends" if going is not None else ""
     changes = f"version {number} answers everything instead of version {slot.stable}{ends}"
     return _operation(slot, number, "rollback", after, actor, reason, changes)
 
@@ -136,7 +136,7 @@ def reject(
     for slot in ledger.slots():
         _require_no_traffic(slot, version, here=slot.env is env.name)
     slot = ledger.slot(model, env.name)
-    after = without_rollout(slot) if subject_of(slot) == number and is_on_its_way(slot) else slot.placement
+    after = without_rollout(slot) if on_its_way(slot) == number else slot.placement
     if after.previous == number:
         after = replace(after, previous=None)
     changes = f"version {number} becomes {state} and can never be released again; {_where(slot)} goes on without it"
@@ -177,8 +177,8 @@ def _operation(
 
 def _rollout(env: EnvironmentConfig, model: str) -> tuple[Slot, int]:
     slot = env.ledger().slot(model, env.name)
-    number = subject_of(slot)
-    if number is None or not is_on_its_way(slot):
+    number = on_its_way(slot)
+    if number is None:
         _require_known(env, model)
         raise ConflictError(f"nothing of {model} is on its way in {slot.env}; `towpath promote` begins a rollout")
     return slot, number
@@ -222,7 +222,7 @@ def _require_no_traffic(slot: Slot, version: RecordedVersion, *, here: bool) -> 
         raise ConflictError(
             f"version {version.version} of {slot.model} is stable in {slot.env}; roll back or promote another first"
         )
-    if not here and is_on_its_way(slot) and subject_of(slot) == version.version:
+    if not here and on_its_way(slot) == version.version:
         raise ConflictError(
             f"version {version.version} of {slot.model} is on its way in {slot.env}; abort it there first"
         )

@@ -14,8 +14,9 @@ from components.errors import AlreadyRunningError, DigestMismatchError, TowpathE
 from components.release.ledger import Ledger
 from components.release.machine import next_action
 from components.release.plan import ReleasePlan
-from components.release.records import Lease, Placement, RecordedVersion, Slot
+from components.release.records import Lease, RecordedVersion, Slot
 from components.release.rollout import Action, Advance, Hold, Pause, RollBack, RolloutEvidence
+from components.release.states import on_its_way, without_rollout
 from components.types.evaluation import Verdict
 from components.types.record import dump
 from pipelines.release.apply import ROLES, Applied, apply_outbox, problems, route_traffic
@@ -24,7 +25,6 @@ from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import (
     Observation,
     ask_target,
-    is_on_its_way,
     keep_observation,
     rollout_evidence,
     stored_plan,
@@ -97,7 +97,7 @@ def _look(env: EnvironmentConfig, ledger: Ledger, model: str, lease: Lease) -> T
     _, plan = stored_plan(env, slot, number)
     seen = ask_target(env.target(model, plan), (plan.bake.long_window_s, plan.bake.short_window_s))
     seen, mended = _mend(env, slot, seen)
-    watched = is_on_its_way(slot) or slot.previous is not None
+    watched = on_its_way(slot) is not None or slot.previous is not None
     errors = keep_observation(env, slot, version, seen) if watched else 0
     evidence = rollout_evidence(env, slot, version, events, seen=seen, metric_errors=errors)
     action = next_action(plan, slot, evidence)
@@ -150,11 +150,6 @@ def _carry_out(
     return _told(after, kind, action=action, target=target, applied=applied, also=(move.reason,))
 
 
-def without_rollout(slot: Slot) -> Placement:
-    """Return a placement in which nothing is on its way."""
-    return Placement(stable=slot.stable, previous=slot.previous)
-
-
 def _prepare(env: EnvironmentConfig, slot: Slot, action: Advance, plan: ReleasePlan) -> None:
     """Have every version of the next placement loaded and warm before traffic may go there."""
     target = env.target(slot.model, plan)
@@ -172,7 +167,7 @@ def _named(action: Advance | Pause | RollBack) -> tuple[str, str]:
         case Pause():
             return "pause", "paused"
         case RollBack():
-            return "roll_back", "rolled_back"
+            return "roll_back", action.target
 
 
 def _reason(action: Advance | Pause | RollBack) -> str:

@@ -10,7 +10,7 @@ from components.errors import UnknownNameError
 from components.release.machine import next_action
 from components.release.records import Approval, Event, Evidence, RecordedVersion, Slot
 from components.release.rollout import Action, Hold
-from components.release.states import describe, state_of
+from components.release.states import describe, on_its_way, state_of
 from components.stage.config import nearest
 from components.stage.files import write_json
 from components.types.evaluation import Verdict
@@ -20,7 +20,6 @@ from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import (
     Observation,
     ask_target,
-    is_on_its_way,
     rollout_evidence,
     stored_plan,
     subject_of,
@@ -127,7 +126,7 @@ def _view(
         model=slot.model,
         env=slot.env.value,
         rev=slot.rev,
-        plan=plan_name if is_on_its_way(slot) else "",
+        plan=plan_name if on_its_way(slot) is not None else "",
         **asdict(slot.placement),
         next_step=next_step,
         versions=tuple(
