@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SECTIONS = ("pipeline", "gateway", "harness", "scale")
+SECTIONS = ("pipeline", "gateway", "harness", "scale", "judge")
 TARGET = Path("reports/bench")
 
 
