@@ -1,4 +1,4 @@
-"""What the workers of one gateway share: counters in mapped files, one writer per row. Judges nothing, knows no HTTP."""
+"""What the workers of one gateway share: counters in mapped files, one writer per row. Judges nothing."""
 
 from components.serving.board.board import Board
 

@@ -2,33 +2,130 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import randbits
+from typing import Any
 
+import orjson
+
+from components.serving.board.mapped_file import write_whole
+from components.serving.board.rollout_board import RolloutBoard, remove_rollouts
+from components.serving.board.windows import Windows, remove_windows
 from components.types.judging import WorkerStatus
+from components.types.release import Role, TrafficSplit
+
+Totals = Mapping[str, Mapping[str, float]]
+
+_LEAST_ROWS = 8
 
 
 class Board:
-    """The folder as one worker sees it; files survive a restart of the worker."""
+    """The folder as one worker sees it; files survive a restart of the worker.
 
-    def __init__(self, folder: Path, worker: int = 0) -> None:
+    Raises:
+        InfrastructureError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, worker: int = 0, workers: int = 1, predecessor: int | None = None) -> None:
+        """Join the workers.
+
+        Args:
+            folder: Shared by all workers of one gateway, and by no other gateway.
+            worker: Which one this is, from 0.
+            workers: How many there are.
+            predecessor: The exit code of the process that was this worker before, negative for a signal; None when
+                the gateway has just started.
+        """
         self.folder = folder
         self.worker = worker
+        self.predecessor = predecessor
+        self.process = randbits(62)
+        """A token of this process's life."""
+        self._rows = max(workers, worker + 1, _LEAST_ROWS)
+        for name in ("workers", "totals"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self._before: Totals = _read_json(self._totals_file)
 
-    def beat(
-        self, revs: Mapping[str, int], loaded: Mapping[str, tuple[int, ...]], problems: Mapping[str, str]
-    ) -> None:
-        """Say that this worker lives, and what it serves."""
-        raise NotImplementedError
+    def rollout(self, split: TrafficSplit) -> RolloutBoard:
+        """Return a rollout's board, and remove those of long before.
+
+        Raises:
+            InfrastructureError: its files cannot be kept.
+        """
+        folder = self.folder / "rollouts" / split.model
+        board = RolloutBoard(folder, split, self.worker, self._rows)
+        remove_rollouts(folder, split)
+        remove_windows(self.folder / "windows" / split.model, split.versions)
+        return board
+
+    def windows(self, model: str, role: Role, version: int) -> Windows:
+        """Return what happened to a version in a role lately.
+
+        Raises:
+            InfrastructureError: its file cannot be kept.
+        """
+        return Windows(self.folder / "windows" / model, role, version, self.worker, self._rows)
+
+    def beat(self, revs: Mapping[str, int], loaded: Mapping[str, tuple[int, ...]], problems: Mapping[str, str]) -> None:
+        """Say that this worker lives, and what it serves.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        about = {"pid": os.getpid(), "at_s": time.monotonic(), "revs": revs, "loaded": loaded, "problems": problems}
+        write_whole(self.folder / "workers" / f"{self.worker}.json", orjson.dumps(about))
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Return every worker that ever said what it serves, in order."""
-        raise NotImplementedError
+        found = []
+        for path in (self.folder / "workers").glob("[0-9]*.json"):
+            if about := _read_json(path):
+                alive_s = max(0.0, time.monotonic() - about["at_s"])
+                loaded = {model: tuple(versions) for model, versions in about["loaded"].items()}
+                found.append(
+                    WorkerStatus(int(path.stem), about["pid"], alive_s, about["revs"], loaded, about["problems"])
+                )
+        return tuple(sorted(found, key=lambda each: each.worker))
 
-    def publish(self, totals: Mapping[str, Mapping[str, float]]) -> None:
-        """Replace this worker's own totals since its start: figures by name, under a key (say, model and version)."""
-        raise NotImplementedError
+    def publish(self, totals: Totals) -> None:
+        """Replace this worker's own totals since its start: figures by name, under a key (say, model and version).
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        write_whole(self._totals_file, orjson.dumps(_added([self._before, totals])))
 
     def totals(self) -> dict[str, dict[str, float]]:
         """Return the totals of all workers together, those of workers that were restarted since included."""
-        raise NotImplementedError
+        return _added([_read_json(path) for path in sorted((self.folder / "totals").glob("[0-9]*.json"))])
+
+    @property
+    def _totals_file(self) -> Path:
+        return self.folder / "totals" / f"{self.worker}.json"
+
+
+def begin(folder: Path) -> None:
+    """Forget the workers of a gateway that was here before; its rollouts stay."""
+    for name in ("workers", "totals"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return orjson.loads(path.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return {}
+
+
+def _added(parts: list[Totals]) -> dict[str, dict[str, float]]:
+    whole: dict[str, dict[str, float]] = {}
+    for part in parts:
+        for key, figures in part.items():
+            into = whole.setdefault(key, {})
+            for name, figure in figures.items():
+                into[name] = into.get(name, 0) + figure
+    return whole
