@@ -15,7 +15,6 @@ from components.release.records import Event, Evidence, RecordedVersion, Slot
 from components.release.rollout import RolloutEvidence
 from components.release.states import on_its_way
 from components.types.judging import Health, JudgeReport
-from components.types.record import dump
 from components.types.release import Role
 from pipelines.release.commit import AUTOMATIC, note
 from pipelines.release.environments import EnvironmentConfig
@@ -32,6 +31,16 @@ class Observation:
     health: Mapping[float, Health]
     problem: str
     """Why it could not be asked; empty when it could."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What has been wrong with the servers, from tick to tick, at one revision."""
+
+    errors_in_a_row: int = 0
+    """Observations that failed, up to now."""
+    behind_since: datetime | None = None
+    """Since when they report an older revision."""
 
 
 def subject_of(slot: Slot) -> int | None:
@@ -69,21 +78,23 @@ def ask_target(target: DeploymentTarget, windows_s: Sequence[float]) -> Observat
         return Observation(None, None, {}, str(error))
 
 
-def keep_observation(env: EnvironmentConfig, slot: Slot, version: RecordedVersion, seen: Observation) -> int:
-    """Store an observation where it changes what is known, and return how many failed in a row up to now.
+def keep_observation(env: EnvironmentConfig, slot: Slot, version: RecordedVersion, seen: Observation) -> Trouble:
+    """Store an observation where it changes what is known, and return what has been wrong up to now.
 
     Raises:
         InfrastructureError: the ledger cannot be reached or is locked.
     """
-    rows = env.ledger().evidence(slot.model, env.name, version.version, kind=OBSERVATION)
-    errors = _errors_in_a_row(rows, slot.rev)
-    if seen.problem:
-        content = {"problem": seen.problem, "in_a_row": errors + 1}
-        note(env, slot, version.version, version.digest, OBSERVATION, content, AUTOMATIC)
-        return errors + 1
-    if errors:
-        note(env, slot, version.version, version.digest, OBSERVATION, {"report": dump(seen.report)}, AUTOMATIC)
-    return 0
+    before = _trouble_before(env.ledger().evidence(slot.model, env.name, version.version, kind=OBSERVATION), slot.rev)
+    behind = seen.served_rev is not None and seen.served_rev < slot.rev
+    since = (before.behind_since or datetime.now(UTC)) if behind else None
+    trouble = Trouble(before.errors_in_a_row + 1 if seen.problem else 0, since)
+    if trouble != before:
+        content = {"problem": seen.problem, "in_a_row": trouble.errors_in_a_row, "served_rev": seen.served_rev}
+        behind_since = since.isoformat() if since else None
+        note(
+            env, slot, version.version, version.digest, OBSERVATION, content | {"behind_since": behind_since}, AUTOMATIC
+        )
+    return trouble
 
 
 def rollout_evidence(
@@ -93,7 +104,7 @@ def rollout_evidence(
     events: Sequence[Event],
     *,
     seen: Observation | None = None,
-    metric_errors: int = 0,
+    trouble: Trouble | None = None,
 ) -> RolloutEvidence:
     """Return all that the state machine may look at.
 
@@ -103,7 +114,7 @@ def rollout_evidence(
         version: The version that is judged.
         events: The slot's events, oldest first; the newest says when the step began.
         seen: What the target said; None leaves the report out, which lets nothing pass that needs it.
-        metric_errors: Observations that failed in a row.
+        trouble: What has been wrong with the servers up to now.
 
     Raises:
         InfrastructureError: the ledger cannot be reached.
@@ -116,7 +127,8 @@ def rollout_evidence(
         step_began=datetime.fromisoformat(events[-1].time) if events else now,
         stored=_newest_by_kind(ledger.evidence(version.model, env.name, version.version), version.digest),
         report=seen.report if seen else None,
-        metric_errors=metric_errors,
+        metric_errors=trouble.errors_in_a_row if trouble else 0,
+        behind_since=trouble.behind_since if trouble else None,
         approvals=ledger.approvals(version.model, env.name),
         previous_loadable=_fallback_is_loadable(env, slot),
         served_rev=seen.served_rev if seen else None,
@@ -133,10 +145,12 @@ def _newest_by_kind(rows: Sequence[Evidence], digest: str) -> dict[str, dict[str
     return newest
 
 
-def _errors_in_a_row(rows: Sequence[Evidence], rev: int) -> int:
+def _trouble_before(rows: Sequence[Evidence], rev: int) -> Trouble:
     if not rows or rows[0].rev != rev:
-        return 0
-    return int(json.loads(rows[0].content).get("in_a_row", 0))
+        return Trouble()
+    content = json.loads(rows[0].content)
+    since = content["behind_since"]
+    return Trouble(content["in_a_row"], datetime.fromisoformat(since) if since else None)
 
 
 def _fallback_is_loadable(env: EnvironmentConfig, slot: Slot) -> bool | None:

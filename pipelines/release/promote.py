@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import GateRefusedError
+from components.release.guards.entry import separation
 from components.release.machine import entry_verdicts
 from components.release.plan import ReleasePlan
 from components.release.records import Placement, RecordedVersion, Slot
@@ -19,7 +21,9 @@ from pipelines.release.commit import Move, commit, refusal
 from pipelines.release.entering import enter, gather
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import keep_plan, rollout_evidence
-from pipelines.release.tick import tick
+from pipelines.release.tick import Ticked, tick
+
+_FIRST_STEP_S = 3.0
 
 Report = Callable[[str, int, int], None]
 """Hears what is going on, how much of it is done, and how much there is."""
@@ -106,16 +110,29 @@ def promote(
     keep_plan(env, slot, recorded, proposal.plan, plan)
     for evidence in gather(model, version, env, plan, root, report):
         env.ledger().add_evidence(evidence)
-    verdicts = entry_verdicts(plan, env.name, slot, rollout_evidence(env, slot, recorded, ()))
+    verdicts = (
+        separation(plan, env.name, actor=actor.name, author=recorded.author),
+        *entry_verdicts(plan, env.name, slot, rollout_evidence(env, slot, recorded, ())),
+    )
     if refused := [verdict for verdict in verdicts if not verdict.passed]:
         raise GateRefusedError(refusal(model, version, env.name.value, refused))
     env.target(model, plan).deploy(Role.CANARY, recorded.ref)  # prepare: loaded and warm, no traffic
     after = commit(env, slot, _candidate(slot, recorded, plan, actor, verdicts))
     applied = apply_outbox(env, model)
-    looked = tick(env, model)
+    looked = _first_step(env, model)
     after = env.ledger().slot(model, env.name)
     state = state_of(recorded, after, env.ledger().events(model, env.name))
     return Promotion(proposal, after.rev, str(state), verdicts, (*problems(applied), *looked.sentences))
+
+
+def _first_step(env: EnvironmentConfig, model: str) -> Ticked:
+    """Let the rollout take its first step, for which the servers must report the candidate's revision first."""
+    deadline = time.monotonic() + _FIRST_STEP_S
+    while True:
+        looked = tick(env, model)
+        if looked.target or looked.needs_person or time.monotonic() >= deadline:
+            return looked
+        time.sleep(0.1)
 
 
 def _candidate(

@@ -98,8 +98,8 @@ def _look(env: EnvironmentConfig, ledger: Ledger, model: str, lease: Lease) -> T
     seen = ask_target(env.target(model, plan), (plan.bake.long_window_s, plan.bake.short_window_s))
     seen, mended = _mend(env, slot, seen)
     watched = on_its_way(slot) is not None or slot.previous is not None
-    errors = keep_observation(env, slot, version, seen) if watched else 0
-    evidence = rollout_evidence(env, slot, version, events, seen=seen, metric_errors=errors)
+    trouble = keep_observation(env, slot, version, seen) if watched else None
+    evidence = rollout_evidence(env, slot, version, events, seen=seen, trouble=trouble)
     action = next_action(plan, slot, evidence)
     if isinstance(action, Hold):
         return _told(
