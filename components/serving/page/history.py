@@ -1,7 +1,8 @@
 """Remember how the judge's evidence went, so that a page can draw it. Judges nothing.
 
-One worker writes: a line per look, appended, in one file per model in the gateway's state folder; all workers read it.
-So it outlasts a restart, and shows the same whichever worker answers. A file that grows long loses every second point.
+One worker writes, whichever holds the lock: a line per look, appended, in one file per model beside the router
+snapshot; all workers read it. So it outlasts a restart, and shows the same whichever worker answers. A file that grows
+long loses every second point.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -22,6 +24,9 @@ from components.stage.files import write_text
 from components.types.judging import GatewayStatus, JudgeReport
 from components.types.record import dump
 from components.types.release import Role
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LOOK_S = 1.0
 FOLDER = "release-history"
@@ -102,17 +107,51 @@ class History:
 
 
 async def keep_history(source: PageSource, every_s: float = LOOK_S) -> None:
-    """Write down the evidence of every rollout until cancelled; exactly one worker of a gateway runs this."""
-    history, has_failed = History(source.state_dir), False
-    while True:
-        await asyncio.sleep(every_s)
+    """Write down the evidence of every rollout until cancelled, while no other worker does."""
+    keeper, has_failed = _Keeper(source), False
+    try:
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await asyncio.to_thread(keeper.look)
+                has_failed = False
+            except Exception as error:  # the page misses a point; the gateway misses nothing
+                if not has_failed:
+                    log.error("the history of the release page cannot be written: %s", error)
+                has_failed = True
+    finally:
+        keeper.leave()
+
+
+class _Keeper:
+    """Holds the lock once it is free, and looks while it holds it."""
+
+    def __init__(self, source: PageSource) -> None:
+        self._source = source
+        self._lock: FileLock | None = None
+        self._history: History | None = None
+
+    def look(self) -> None:
+        if (history := self._history or self._enter()) is not None:
+            history.look(self._source.release_status(), time.time())
+
+    def leave(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def _enter(self) -> History | None:
+        """Return the history, read anew, if this worker is the one to write it from now on."""
+        from filelock import FileLock, Timeout
+
+        folder = self._source.state_dir / FOLDER
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / ".lock", thread_local=False)
         try:
-            await asyncio.to_thread(lambda: history.look(source.release_status(), time.time()))
-            has_failed = False
-        except Exception as error:  # the page misses a point; the gateway misses nothing
-            if not has_failed:
-                log.error("the history of the release page cannot be written: %s", error)
-            has_failed = True
+            lock.acquire(blocking=False)
+        except Timeout:
+            return None
+        self._lock, self._history = lock, History(self._source.state_dir)
+        return self._history
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:

@@ -122,7 +122,7 @@ def _page(status: int, template: str, ledger: _Ledger, now: datetime, **content:
 
 
 def _read_ledger(source: PageSource, now: datetime) -> _Ledger:
-    path = source.snapshot_dir / VIEW_FILE
+    path = source.state_dir / VIEW_FILE
     try:
         view = load(ReleaseView, orjson.loads(path.read_bytes()))
     except FileNotFoundError:

@@ -13,12 +13,8 @@ class PageSource(Protocol):
     """Where the page finds what it shows."""
 
     @property
-    def snapshot_dir(self) -> Path:
-        """Return the folder of the router snapshot, where the ledger's view lies."""
-
-    @property
     def state_dir(self) -> Path:
-        """Return the folder that the gateway's workers share, where the history of evidence lies."""
+        """Return the folder of the router snapshot: the ledger's view lies there, and the history of evidence."""
 
     def release_status(self) -> GatewayStatus:
         """Return what all workers serve and what their judges know; the same that ``GET /release/status`` answers."""
@@ -28,7 +24,6 @@ class PageSource(Protocol):
 class StoredSource:
     """A source whose status is given: shows a status that was stored, and stands for a gateway in tests."""
 
-    snapshot_dir: Path
     state_dir: Path
     status: GatewayStatus
 

@@ -48,4 +48,4 @@ def tone_of_state(state: str) -> Tone:
 
 def users_of(panel: Panel, version: int) -> str:
     """Return the share of the users that a version answers; a dash for none."""
-    return next((f"{bar.percent} %" for bar in panel.bars if bar.version == version), "–")
+    return next((f"{bar.percent} %" for bar in panel.bars if bar.version == version), words.NOTHING)

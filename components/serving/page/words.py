@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 SHORT_HASH = 12
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no number."""
 
 
 def count(value: int) -> str:
@@ -24,7 +26,7 @@ def e_value(value: float) -> str:
 def share(part: int, whole: int) -> str:
     """Return a part of a whole in percent; a dash where there is no whole."""
     if not whole:
-        return "–"
+        return NOTHING
     percent = 100 * part / whole
     return f"{percent:.2g} %" if 0 < percent < 10 else f"{percent:.0f} %"
 
@@ -32,14 +34,14 @@ def share(part: int, whole: int) -> str:
 def milliseconds(value: float | None) -> str:
     """Return milliseconds, or a dash where nothing was measured."""
     if value is None:
-        return "–"
+        return NOTHING
     return f"{value:.2f} ms" if value < 10 else f"{value:,.0f} ms"
 
 
 def duration(seconds: float | None) -> str:
     """Return a time span in its largest two units; a dash for none."""
     if seconds is None:
-        return "–"
+        return NOTHING
     whole = int(max(0.0, seconds))
     for size, name, smaller, small_name in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
         if whole >= size:
