@@ -1,7 +1,7 @@
 """The ASGI application: routes, limits, and every error as one sentence. Knows nothing of sockets and snapshots.
 
-A request takes the table of models once and keeps it; a prediction that is quick runs on the event loop, a long one in
-a thread, and whatever goes wrong ends as a JSON body with a status.
+A request takes the table of models once and keeps it; which version answers is `traffic`'s business, and whatever goes
+wrong ends as a JSON body with a status. What the judge, the shadow and the prediction log want comes after the answer.
 """
 
 from __future__ import annotations
@@ -10,83 +10,204 @@ import asyncio
 import hmac
 import logging
 import os
+import threading
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-import numpy as np
-import orjson
-
 from components.errors import BadInputError, TowpathError
-from components.serving import inference_v2, invocations
+from components.serving.asked import Asked, Attempt, request_id
 from components.serving.body_reading import ClientGoneError, Receive, read_body
-from components.serving.input_plan import Batch, listed, nearest_name
+from components.serving.information import inform, version
+from components.serving.input_plan import listed, nearest_name
+from components.serving.labels import take_labels
 from components.serving.measurements import Measurements
-from components.serving.model_table import Action, ModelTable, Route
+from components.serving.model_table import PAGE_ROUTE, Action, ModelTable, Route
 from components.serving.options import Limits
 from components.serving.refusals import RequestRefusedError
-from components.serving.reply import TEXT, Reply, refusal
-from components.serving.served_model import ServedModel
+from components.serving.reply import Reply, refusal
+from components.serving.split import REQUEST_ID_HEADER, USER_HEADER
+from components.serving.traffic import answer_apart, answer_by
+from components.types.judging import GatewayStatus, WorkerStatus
+
+if TYPE_CHECKING:
+    from components.serving.board import Board
+    from components.serving.judging import LiveJudge
+    from components.serving.prediction_log import PredictionLog
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _GET, _POST = ("GET", "HEAD"), ("POST",)
+_PAGE = Route(Action.PAGE)
+_FAILED_STATUS = 500
 
 log = logging.getLogger("towpath.gateway")
+
+__all__ = ["Gateway", "version"]
 
 
 class Gateway:
     """Answer requests from the models in `table`, which somebody else replaces."""
 
-    def __init__(self, limits: Limits, token: str | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        token: str | None = None,
+        *,
+        state_dir: Path = Path(),
+        board: Board | None = None,
+        predictions: PredictionLog | None = None,
+        user_header: str | None = None,
+    ) -> None:
+        """Take what it may do, and whom it tells.
+
+        Args:
+            limits: What a client may ask.
+            token: Required on every route but health when set.
+            state_dir: The folder of the router snapshot, where the release page finds the ledger's view.
+            board: What the workers of a gateway share; without one there is no judge, hence no canary and no shadow.
+            predictions: The prediction log, if predictions are to be logged.
+            user_header: The request header that says who asks.
+        """
         self.table = ModelTable()
         self.stats: dict[str, Measurements] = {"": Measurements()}
         """By model; the empty name stands for requests that reached none."""
+        self.judges: dict[str, LiveJudge] = {}
+        """By model: the judge of the revision that is served."""
+        self.problems: dict[str, str] = {}
+        """By model: why it is not at what the snapshot says."""
         self.in_flight = 0
-        self.seen_rev = 0
+        self.seen_sequence = 0
         self.swaps = 0
         self.refused = 0
         self.draining = False
-        self._limits = limits
+        self.limits = limits
+        self.state_dir = state_dir
+        self.board = board
+        self.predictions = predictions
+        self.registry: Any = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where requests are answered, and judges live; None before the first snapshot was read."""
+        self.loop_thread = 0
+        self._raw_token = token
         self._token = None if token is None else f"Bearer {token}".encode()
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
-        self._registry: Any = None
+        self._user_header = USER_HEADER if user_header is None else user_header.lower().encode()
 
     @property
     def is_ready(self) -> bool:
         """Whether new requests should come here."""
         return self.table.is_ready and not self.draining
 
+    @property
+    def revs(self) -> dict[str, int]:
+        """The revision that is served, by model."""
+        return {name: each.split.rev for name, each in self.table.traffic.items() if each.is_whole}
+
+    @property
+    def loaded(self) -> dict[str, tuple[int, ...]]:
+        """The versions that are loaded and warm, by model."""
+        return {name: tuple(sorted(each.versions)) for name, each in self.table.traffic.items()}
+
+    def release_status(self) -> GatewayStatus:
+        """Return what all workers serve, and what the judges know; may be called in any thread.
+
+        Raises:
+            TimeoutError: the event loop, to which the judges belong, is too busy.
+        """
+        loop = self.loop
+        if loop is None or loop.is_closed() or threading.get_ident() == self.loop_thread:
+            return self._status()
+        wanted: Future[GatewayStatus] = Future()
+
+        def look() -> None:
+            try:
+                wanted.set_result(self._status())
+            except Exception as error:
+                wanted.set_exception(error)
+
+        loop.call_soon_threadsafe(look)
+        return wanted.result(self.limits.time_s)
+
+    def _status(self) -> GatewayStatus:
+        if self.board is None:
+            workers: tuple[WorkerStatus, ...] = (
+                WorkerStatus(0, os.getpid(), 0.0, self.revs, self.loaded, dict(self.problems)),
+            )
+        else:
+            workers = self.board.workers()
+        return GatewayStatus(workers, {name: judge.report() for name, judge in list(self.judges.items())})
+
+    def close(self) -> None:
+        """Ask whatever still computes to stop; the process is about to end."""
+        for traffic in self.table.traffic.values():
+            for bulkhead in traffic.all_bulkheads:
+                bulkhead.stop_all()
+
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         started = perf_counter()
-        route = self.table.routes.get(scope["path"])
-        if route is not None and route.action is Action.INVOKE_ANY:
-            route = self._invoked(scope)
+        route = self._route(scope)
+        headers = dict(scope["headers"])
+        identity = request_id(headers)
+        asked = None
+        if route is not None and route.predicts:
+            asked = Asked(route.action is Action.INFER, headers, identity, self.limits.rows, self._user_header)
         try:
-            reply = await self._reply(route, scope, receive)
+            reply = await self._reply(route, asked, scope, headers, receive)
         except ClientGoneError:
             return
-        headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+        answer = [
+            (b"content-type", reply.content_type),
+            (b"content-length", b"%d" % len(reply.body)),
+            (REQUEST_ID_HEADER, identity),
+            *reply.headers,
+        ]
+        model, role = (None, None) if route is None else (route.model, route.role)
+        if asked is not None and asked.attempts:
+            last = asked.attempts[-1]
+            model, role = last.model, last.role
+            answer.append(model.version_header)
         if self.draining or reply.status == 413:  # what may still be on its way is not worth reading
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            answer.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": reply.status, "headers": answer})
         await send({"type": "http.response.body", "body": reply.body})
-        stats = route.model.stats if route is not None and route.model is not None else self.stats[""]
-        stats.observe(reply.status, perf_counter() - started)
+        seconds = perf_counter() - started
+        if model is None:
+            self.stats[""].observe(reply.status, seconds)
+        else:
+            model.stats.observe(reply.status, seconds, model.version, "" if role is None else role)
+        if asked is not None and asked.attempts and route is not None:
+            self._heard(route, asked, reply.status, seconds)
 
-    async def _reply(self, route: Route | None, scope: Mapping[str, Any], receive: Receive) -> Reply:
-        headers = dict(scope["headers"])
+    def _route(self, scope: Mapping[str, Any]) -> Route | None:
+        path = scope["path"]
+        route = self.table.routes.get(path)
+        if route is None:
+            return _PAGE if path.startswith(PAGE_ROUTE) else None
+        return self._invoked(scope) if route.action is Action.INVOKE_ANY else route
+
+    async def _reply(
+        self,
+        route: Route | None,
+        asked: Asked | None,
+        scope: Mapping[str, Any],
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+    ) -> Reply:
         if (early := self._refused_early(route, scope, headers)) is not None or route is None:
             return early or self._unknown_path(scope["path"])
-        if not route.predicts:
-            return await self._information(route)
+        if not route.takes_body:
+            return await inform(self, route, scope)
         self.in_flight += 1
         try:
-            body = await read_body(receive, headers, self._limits.body_bytes)
-            return await self._prediction(route, headers, body)
+            body = await read_body(receive, headers, self.limits.body_bytes)
+            if asked is None:
+                return self._labels(route, body)
+            asked.body = body
+            return await self._prediction(route, asked)
         except RequestRefusedError as error:
             return refusal(error.status, str(error))
         except BadInputError as error:
@@ -108,45 +229,74 @@ class Gateway:
         """Return the refusal of a request whose body need not be read to refuse it."""
         if self._token is not None and (route is None or not route.is_open):
             given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._token):
-                sentence = "a token is required: send `Authorization: Bearer …`"
-                return refusal(401, sentence, (b"www-authenticate", b"Bearer"))
+            if not hmac.compare_digest(given, self._token) and (refused := self._refused_token(route, scope, given)):
+                return refused
         if route is None:
             return None
-        method, allowed = scope["method"], _POST if route.predicts else _GET
+        method, allowed = scope["method"], _POST if route.takes_body else _GET
         if method not in allowed:
             return refusal(405, f"{method} is not possible here; use {allowed[0]}", (b"allow", allowed[0].encode()))
-        if route.predicts and self.in_flight >= self._limits.in_flight:
-            sentence = f"{self._limits.in_flight} requests are being answered, as many as may be; try again"
+        if route.takes_body and self.in_flight >= self.limits.in_flight:
+            sentence = f"{self.limits.in_flight} requests are being answered, as many as may be; try again"
             return refusal(429, sentence, (b"retry-after", b"1"))
         return None
 
-    async def _prediction(self, route: Route, headers: Mapping[bytes, bytes], body: bytes) -> Reply:
-        model = route.model
-        if model is None:
-            raise self._no_model(route)
-        if route.action is Action.INFER:
-            length = headers.get(b"inference-header-content-length")
-            question = inference_v2.parse(body, length, model, self._limits.rows)
-            outputs = await self._predict(model, question.batch)
-            return inference_v2.answer(model, question, outputs)
-        batch = invocations.parse(body, headers.get(b"content-type", b""), model, self._limits.rows)
-        return invocations.answer(model, await self._predict(model, batch))
+    def _refused_token(self, route: Route | None, scope: Mapping[str, Any], given: bytes) -> Reply | None:
+        if route is not None and route.action is Action.PAGE and scope["method"] in _GET:
+            from components.serving import page
 
-    async def _predict(self, model: ServedModel, batch: Batch) -> Mapping[str, np.ndarray]:
-        model.stats.rows += batch.rows
-        if batch.rows <= model.inline_rows:
-            return model.predict(batch)
-        work = asyncio.get_running_loop().run_in_executor(self._threads, model.predict, batch)
-        try:
-            return await asyncio.wait_for(work, self._limits.time_s)
-        except TimeoutError:
-            raise RequestRefusedError(
-                503, f"{batch.rows} rows took longer than {self._limits.time_s:g} s; send fewer at once"
-            ) from None
+            assert self._raw_token is not None
+            return None if page.admits(given, self._raw_token) else page.challenge()
+        sentence = "a token is required: send `Authorization: Bearer …`"
+        return refusal(401, sentence, (b"www-authenticate", b"Bearer"))
+
+    async def _prediction(self, route: Route, asked: Asked) -> Reply:
+        if route.model is None:
+            raise self._no_model(route)
+        if route.judged is not None:
+            return await route.judged.answer(asked, self.limits.time_s)
+        if route.is_apart:
+            return await answer_apart(asked, route.model, route.role, self.limits.time_s)
+        return await answer_by(asked, route.model, route.role, self.limits.time_s)
+
+    def _labels(self, route: Route, body: bytes) -> Reply:
+        if route.model is None or route.traffic is None:
+            raise self._no_model(route)
+        judge = route.traffic.judge
+        known = judge.labelled if judge is not None else lambda request, label: False  # noqa: ARG005
+        return take_labels(body, route.model.signature, self.limits.rows, known)
+
+    def _heard(self, route: Route, asked: Asked, status: int, seconds: float) -> None:
+        """Tell the judge, the shadow and the log about a request that was answered."""
+        if route.judged is not None:
+            route.judged.heard(asked)
+        if self.predictions is not None and route.traffic is not None:
+            last = asked.attempts[-1]
+            for attempt in asked.attempts:
+                self.log_attempt(asked, attempt, route.traffic.split.rev, status if attempt is last else None, seconds)
+
+    def log_attempt(
+        self, asked: Asked, attempt: Attempt, rev: int, status: int | None = None, seconds: float | None = None
+    ) -> None:
+        """Log what a version made of a request; without a status it is that of an answer that nobody saw."""
+        if self.predictions is None or attempt.batch is None:
+            return
+        if status is None:
+            status = _FAILED_STATUS if attempt.bad is not None else 200
+        self.predictions.offer(
+            attempt.model,
+            attempt.role,
+            rev,
+            asked.request_id.decode("latin-1"),
+            asked.user,
+            attempt.batch,
+            attempt.outputs,
+            attempt.seconds if seconds is None else seconds,
+            status,
+        )
 
     def _no_model(self, route: Route) -> RequestRefusedError:
-        names = sorted({*self.table.models, *self.table.unavailable})
+        names = sorted({*self.table.traffic, *self.table.unavailable})
         if route.unavailable or not names:
             return RequestRefusedError(503, route.unavailable or "no model is served yet")
         return RequestRefusedError(
@@ -163,55 +313,10 @@ class Gateway:
 
     def _unknown_path(self, path: str) -> Reply:
         if path.startswith(("/v2/models/", "/models/")):
-            models = self.table.models
-            known = listed(f"{name} version {model.version}" for name, model in models.items()) or "none"
-            return refusal(404, f"no such model or version: {path[:120]}; served here: {known}")
+            versions = (
+                f"{name} version {number}"
+                for name, each in self.table.traffic.items()
+                for number in sorted(each.versions)
+            )
+            return refusal(404, f"no such model or version: {path[:120]}; served here: {listed(versions) or 'none'}")
         return refusal(404, f"no such path: {path[:120]}{nearest_name(path, self.table.routes)}")
-
-    async def _information(self, route: Route) -> Reply:
-        match route.action:
-            case Action.LIVE:
-                return Reply(200, orjson.dumps({"live": True}))
-            case Action.READY | Action.PING:
-                return self._readiness()
-            case Action.MODEL_READY:
-                if route.model is None:
-                    return refusal(503, route.unavailable)
-                return Reply(200, orjson.dumps({"name": route.model.ref.model, "ready": True}))
-            case Action.MODEL:
-                if route.model is None:
-                    return refusal(503, route.unavailable)
-                return Reply(200, orjson.dumps(inference_v2.metadata(route.model)))
-            case Action.METRICS:
-                return await self._metrics()
-            case Action.VERSION:
-                return Reply(200, version().encode(), TEXT)
-            case _:
-                about = {"name": "towpath", "version": version(), "extensions": ["binary_tensor_data"]}
-                return Reply(200, orjson.dumps(about))
-
-    def _readiness(self) -> Reply:
-        if self.draining:
-            return refusal(503, "the gateway is stopping")
-        if not self.table.is_ready:
-            return refusal(503, next(iter(self.table.unavailable.values()), "no model is served yet"))
-        return Reply(200, orjson.dumps({"ready": True}))
-
-    async def _metrics(self) -> Reply:
-        from components.serving import exposition  # an eighth of the start-up, and often never scraped
-
-        if self._registry is None:
-            self._registry = exposition.make_registry(self)
-        text = await asyncio.to_thread(exposition.render, self._registry)
-        return Reply(200, text, exposition.CONTENT_TYPE)
-
-
-def version() -> str:
-    """Return Towpath's version."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("towpath")
-    except PackageNotFoundError:  # run from the sources without being installed
-        return "0"

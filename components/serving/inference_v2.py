@@ -6,7 +6,7 @@ unknown keys, parameters, outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,8 +90,8 @@ def answer(model: ServedModel, question: Question, outputs: Mapping[str, np.ndar
     return Reply(200, b"".join([text, *binary]), OCTETS, ((_LENGTH_HEADER, b"%d" % len(text)),))
 
 
-def metadata(model: ServedModel) -> dict[str, Any]:
-    """Return a model's metadata as the protocol describes it, with its digest."""
+def metadata(model: ServedModel, versions: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a model's metadata as the protocol describes it, with its digest, and the versions that can be named."""
     classes = model.signature.classes
     kind = {str: "BYTES", bool: "BOOL", int: "INT64"}[type(classes[0])] if classes else "FP64"
     outputs: list[dict[str, Any]] = [{"name": PREDICTION, "datatype": kind, "shape": [-1]}]
@@ -99,7 +99,7 @@ def metadata(model: ServedModel) -> dict[str, Any]:
         outputs.append({"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, len(classes)]})
     return {
         "name": model.ref.model,
-        "versions": [model.version],
+        "versions": list(versions) or [model.version],
         "platform": f"towpath_{model.placed.runtime}",
         "inputs": [
             {"name": spec.name, "datatype": DATATYPES[spec.type], "shape": [-1, *spec.shape]}

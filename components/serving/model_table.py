@@ -1,4 +1,4 @@
-"""What is served at one moment: the models of a snapshot, and which path leads to which. Immutable.
+"""What is served at one moment: every model's traffic, and which path leads to which. Immutable.
 
 A request takes the table once, when it starts, and keeps it to its end: so a swap is one assignment, and no answer
 mixes two versions.
@@ -7,10 +7,12 @@ mixes two versions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from components.serving.served_model import ServedModel
+from components.serving.traffic import Traffic
+from components.types.release import Role
 
 
 class Action(Enum):
@@ -27,6 +29,10 @@ class Action(Enum):
     INFER = auto()
     INVOKE = auto()
     INVOKE_ANY = auto()
+    LABELS = auto()
+    STATUS = auto()
+    HEALTH = auto()
+    PAGE = auto()
 
 
 _PREDICTING = frozenset({Action.INFER, Action.INVOKE, Action.INVOKE_ANY})
@@ -42,7 +48,12 @@ _FIXED: Mapping[str, Action] = {
     "/version": Action.VERSION,
     "/metrics": Action.METRICS,
     "/invocations": Action.INVOKE_ANY,
+    "/release": Action.PAGE,
+    "/release/status": Action.STATUS,
+    "/release/health": Action.HEALTH,
 }
+PAGE_ROUTE = "/release/"
+"""Below it a page for every model, also one that only the ledger knows."""
 
 
 @dataclass(frozen=True)
@@ -51,54 +62,81 @@ class Route:
 
     action: Action
     model: ServedModel | None = None
+    """The version that is stable, or that the path names."""
     unavailable: str = ""
     """Why the model that the path names is not served."""
+    traffic: Traffic | None = None
+    """Everything that is loaded of the model."""
+    role: Role | None = Role.STABLE
+    """What the version is asked as; None where the path names it."""
+    is_apart: bool = False
+    """Whether the version may hang, because it is not stable: it never computes on the event loop."""
     predicts: bool = field(init=False)
+    takes_body: bool = field(init=False)
     is_open: bool = field(init=False)
+    judged: Traffic | None = field(init=False)
+    """The traffic whose judge hears of the requests that come this way."""
 
     def __post_init__(self) -> None:  # once per swap: looking an enum up in a set costs each request 0.5 µs
         object.__setattr__(self, "predicts", self.action in _PREDICTING)
+        object.__setattr__(self, "takes_body", self.predicts or self.action is Action.LABELS)
         object.__setattr__(self, "is_open", self.action in _OPEN)
+        heard = self.predicts and self.role is not None and self.traffic is not None and self.traffic.judge is not None
+        object.__setattr__(self, "judged", self.traffic if heard else None)
 
 
 @dataclass(frozen=True)
 class ModelTable:
     """The models served now."""
 
-    rev: int = 0
+    sequence: int = 0
     """The newest snapshot that is served completely."""
-    models: Mapping[str, ServedModel] = field(default_factory=dict)
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    """By model: every one of which something is loaded."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
-    """Models that the snapshot names and no version of which could be loaded, with the reason."""
+    """Models that should have a stable version and of which none could be loaded, with the reason."""
     routes: Mapping[str, Route] = field(default_factory=lambda: make_routes({}, {}))
 
     @property
+    def models(self) -> dict[str, ServedModel]:
+        """The stable versions, by model."""
+        return {name: each.stable for name, each in self.traffic.items() if each.stable is not None}
+
+    @property
     def is_ready(self) -> bool:
-        """Whether there is something to serve, and no model without a version."""
+        """Whether there is something to serve, and no model without the version that it should have."""
         return bool(self.models) and not self.unavailable
 
 
-def make_table(rev: int, models: Mapping[str, ServedModel], unavailable: Mapping[str, str]) -> ModelTable:
+def make_table(sequence: int, traffic: Mapping[str, Traffic], unavailable: Mapping[str, str]) -> ModelTable:
     """Return the table that serves these models."""
-    return ModelTable(rev, models, unavailable, make_routes(models, unavailable))
+    return ModelTable(sequence, traffic, unavailable, make_routes(traffic, unavailable))
 
 
-def make_routes(models: Mapping[str, ServedModel], unavailable: Mapping[str, str]) -> dict[str, Route]:
+def make_routes(traffic: Mapping[str, Traffic], unavailable: Mapping[str, str]) -> dict[str, Route]:
     """Return every path that the gateway knows, so that finding one costs a single look-up."""
     routes = {path: Route(action) for path, action in _FIXED.items()}
-    if len(models) + len(unavailable) == 1:
-        only = next(iter(models.values()), None)
-        routes["/invocations"] = Route(Action.INVOKE, only, next(iter(unavailable.values()), ""))
-    for name, model in models.items():
-        for prefix in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{model.version}"):
-            _add_model(routes, prefix, Route(Action.MODEL, model))
-        routes[f"/models/{name}/invocations"] = Route(Action.INVOKE, model)
-    for name, reason in unavailable.items():
-        _add_model(routes, f"/v2/models/{name}", Route(Action.MODEL, None, reason))
-        routes[f"/models/{name}/invocations"] = Route(Action.INVOKE, None, reason)
+    for name, each in traffic.items():
+        for version, model in each.versions.items():
+            is_apart = version != each.split.stable
+            pinned = Route(Action.MODEL, model, traffic=each, role=None, is_apart=is_apart)
+            _add_paths(routes, f"/v2/models/{name}/versions/{version}", pinned)
+        reason = "" if each.stable else f"model {name} has no stable version yet"
+        _add_model(routes, name, Route(Action.MODEL, each.stable, unavailable.get(name, reason), each))
+    for name in unavailable.keys() - traffic.keys():
+        _add_model(routes, name, Route(Action.MODEL, None, unavailable[name]))
+    answering = [name for name, each in traffic.items() if each.stable is not None]
+    if len({*answering, *unavailable}) == 1:
+        routes["/invocations"] = routes[f"/models/{next(iter({*answering, *unavailable}))}/invocations"]
     return routes
 
 
-def _add_model(routes: dict[str, Route], prefix: str, route: Route) -> None:
+def _add_model(routes: dict[str, Route], name: str, route: Route) -> None:
+    _add_paths(routes, f"/v2/models/{name}", route)
+    routes[f"/models/{name}/invocations"] = replace(route, action=Action.INVOKE)
+    routes[f"/models/{name}/labels"] = replace(route, action=Action.LABELS)
+
+
+def _add_paths(routes: dict[str, Route], prefix: str, route: Route) -> None:
     for suffix, action in (("", Action.MODEL), ("/ready", Action.MODEL_READY), ("/infer", Action.INFER)):
-        routes[prefix + suffix] = Route(action, route.model, route.unavailable)
+        routes[prefix + suffix] = replace(route, action=action)

@@ -1,7 +1,9 @@
-"""Follow the router snapshot: load what it names, and swap. Knows nothing of HTTP.
+"""Follow the router snapshot: have loaded what it names, and move each model's traffic. Knows nothing of HTTP.
 
-A new version is loaded and warmed in a thread while the old one answers; then the gateway's table is replaced by one
-assignment. A model that does not load keeps the version it has, and is tried again.
+Nothing here waits: versions are loaded in threads while the old ones answer, and each time a load ends, or the file
+changes, every model is settled anew from what is in memory. A model moves to its new split as soon as all versions of
+that split are warm, by one assignment; until then, and if one of them cannot be loaded, it keeps what it has. So a way
+back to a version that is still warm waits for no load, neither of another model nor of another version.
 """
 
 from __future__ import annotations
@@ -9,21 +11,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from components.errors import ConfigError, StaleRevisionError, TowpathError
+from components.errors import ConfigError, TowpathError
+from components.serving.asked import Asked, Attempt
 from components.serving.gateway import Gateway
-from components.serving.measurements import Measurements
 from components.serving.model_table import make_table
-from components.serving.served_model import ServedModel, load_served
-from components.types import record
-from components.types.release import PlacedModel, RouterSnapshot
+from components.serving.router_snapshot import read_snapshot, refused
+from components.serving.served_model import ServedModel
+from components.serving.traffic import Traffic
+from components.serving.version_cache import VersionCache
+from components.types.release import ModelRoute, RouterSnapshot, TrafficSplit
+
+if TYPE_CHECKING:
+    from components.serving.judging import LiveJudge
 
 RETRY_S = 5.0
-"""How long until a model that did not load is tried again."""
+"""How long until a version that did not load is tried again."""
 
 log = logging.getLogger("towpath.gateway")
 
@@ -37,10 +47,17 @@ class SnapshotWatch:
         self._gateway = gateway
         self._path = path
         self._poll_s = poll_s
-        self._retry_s = retry_s
         self._stamp: _Stamp | None = None
-        self._current: RouterSnapshot | None = None
-        self._retry_at: float | None = None
+        self._routes: dict[str, ModelRoute] = {}
+        """By model: the newest route that was accepted, whether or not it is served yet."""
+        self._fence: dict[str, ModelRoute] = {}
+        """The same, also of models that the snapshot does not name any more."""
+        self._refusals: dict[str, str] = {}
+        self._unjudged: dict[str, str] = {}
+        self._retry_s = retry_s
+        self._again_s = 0.0
+        """When what has a problem is looked at again."""
+        self._cache = VersionCache(gateway.stats, self._load_ended, retry_s)
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -49,13 +66,17 @@ class SnapshotWatch:
         self._woken.set()
 
     async def start(self) -> None:
-        """Load the first snapshot.
+        """Load the first snapshot, and return once all that it names was loaded or failed to.
 
         Raises:
             ConfigError: there is no snapshot, or it cannot be read.
         """
+        self._gateway.loop, self._gateway.loop_thread = asyncio.get_running_loop(), threading.get_ident()
         self._stamp = _stamp_of(self._path)
-        await self._take(await asyncio.to_thread(read_snapshot, self._path))
+        self._take(await asyncio.to_thread(read_snapshot, self._path))
+        while self._cache.is_loading:
+            self._woken.clear()
+            await self._woken.wait()
 
     async def run(self) -> None:
         """Follow the file until cancelled."""
@@ -73,84 +94,149 @@ class SnapshotWatch:
                 log.exception("the snapshot could not be followed; what was served is served on")
 
     async def _look(self) -> None:
+        for traffic in self._gateway.table.traffic.values():
+            for bulkhead in traffic.bulkheads:
+                bulkhead.stop_late()
         stamp = _stamp_of(self._path)
         if stamp is None and self._stamp is not None:
             self._stamp = None
             raise ConfigError(f"the snapshot {self._path} is gone; what was served is served on")
         if stamp is not None and stamp != self._stamp:
             self._stamp = stamp
-            await self._take(await asyncio.to_thread(read_snapshot, self._path))
-        elif self._retry_at is not None and asyncio.get_running_loop().time() >= self._retry_at and self._current:
-            await self._serve(self._current)
+            self._take(await asyncio.to_thread(read_snapshot, self._path))
+        elif self._gateway.problems and asyncio.get_running_loop().time() >= self._again_s:
+            self._settle()
 
-    async def _take(self, snapshot: RouterSnapshot) -> None:
-        current = self._current
-        if current is not None and snapshot.rev < current.rev:
-            raise StaleRevisionError(
-                f"the snapshot {self._path} has revision {snapshot.rev}, older than {current.rev}, which is served; "
-                "it was refused"
-            )
-        if current is not None and snapshot.rev == current.rev and snapshot != current:
-            raise StaleRevisionError(
-                f"the snapshot {self._path} changed without a new revision ({snapshot.rev}); it was refused"
-            )
-        self._current = snapshot
-        self._gateway.seen_rev = snapshot.rev
-        await self._serve(snapshot)
+    def _take(self, snapshot: RouterSnapshot) -> None:
+        """Accept what of a snapshot may be accepted, and serve it."""
+        self._refusals.clear()
+        accepted: dict[str, ModelRoute] = {}
+        for name, route in snapshot.models.items():
+            before = self._fence.get(name)
+            if before is not None and (why := refused(route, before)) is not None:
+                self._gateway.refused += 1
+                self._refusals[name] = why
+                log.error("%s: %s", name, why)
+                if name in self._routes:
+                    accepted[name] = self._routes[name]
+            else:
+                accepted[name] = self._fence[name] = route
+        self._routes = accepted
+        self._gateway.seen_sequence = max(self._gateway.seen_sequence, snapshot.sequence)
+        self._settle()
 
-    async def _serve(self, snapshot: RouterSnapshot) -> None:
-        """Load what is new in `snapshot` and serve it."""
-        gateway = self._gateway
-        models: dict[str, ServedModel] = {}
+    def _load_ended(self) -> None:
+        self._woken.set()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Bring every model as far as what is in memory allows, and load what is missing."""
+        gateway, before = self._gateway, self._gateway.table
+        traffic: dict[str, Traffic] = {}
         unavailable: dict[str, str] = {}
-        complete = True
-        for name, placed in snapshot.models.items():
-            served = gateway.table.models.get(name)
-            if served is None or served.placed != placed:
-                try:
-                    served = await asyncio.to_thread(load_served, placed, _stats_of(gateway.stats, name))
-                    log.info("%s version %d is loaded", name, placed.ref.version)
-                except TowpathError as error:
-                    complete = False
-                    gateway.stats[name].load_failures += 1
-                    kept = f"version {served.version} is served on" if served else "it is not served"
-                    log.error("%s version %d was not loaded, %s: %s", name, placed.ref.version, kept, error)
-                    if served is None:
-                        unavailable[name] = f"model {name} cannot be served: {error}"
-            if served is not None:
-                models[name] = served
-        rev = snapshot.rev if complete else gateway.table.rev
-        gateway.table = make_table(rev, models, unavailable)
-        gateway.swaps += 1
-        self._retry_at = None if complete else asyncio.get_running_loop().time() + self._retry_s
+        problems = {**self._refusals}
+        self._unjudged.clear()
+        for name, route in self._routes.items():
+            for placed in route.loaded.values():
+                self._cache.want(placed)
+            settled = self._settled(route, before.traffic.get(name))
+            if settled is not None:
+                traffic[name] = settled
+            if why := "; ".join([*self._refused_loads(route), *filter(None, [self._unjudged.get(name)])]):
+                problems[name] = f"{problems[name]}; {why}" if name in problems else why
+                if settled is None or (settled.stable is None and route.split.stable is not None):
+                    unavailable[name] = f"model {name} cannot be served: {why}"
+        gateway.problems = problems
+        self._again_s = asyncio.get_running_loop().time() + min(1.0, self._retry_s)
+        named = {placed.ref for route in self._routes.values() for placed in route.loaded.values()}
+        self._cache.keep(named | {model.ref for each in traffic.values() for model in each.versions.values()})
+        is_complete = not problems and all(
+            name in traffic and traffic[name].is_whole and traffic[name].split == route.split
+            for name, route in self._routes.items()
+        )
+        sequence = gateway.seen_sequence if is_complete else before.sequence
+        if traffic != before.traffic or unavailable != before.unavailable:
+            gateway.table = make_table(sequence, traffic, unavailable)
+            gateway.swaps += 1
+            self._let_go(before.traffic, traffic)
+        elif sequence != before.sequence:
+            gateway.table = replace(before, sequence=sequence)
+
+    def _settled(self, route: ModelRoute, before: Traffic | None) -> Traffic | None:
+        """Return the traffic that a model can have now: the route's, or else what it has."""
+        found = {placed.ref.version: self._cache.get(placed) for placed in route.loaded.values()}
+        warm = {number: model for number, model in found.items() if model is not None}
+        if before is not None and before.is_whole and before.split == route.split:
+            return _beside(before, warm)
+        if route.split.versions <= warm.keys():
+            return self._made(route, warm)
+        if before is not None and before.is_whole:
+            return _beside(before, warm)
+        # nothing was served before: its stable version alone is better than nothing
+        stable = route.split.stable if route.split.stable in warm else None
+        split = TrafficSplit(route.split.model, route.split.rev, stable)
+        if before is not None and before.split == split:
+            return _beside(before, warm)
+        return Traffic(split, warm, is_whole=False) if warm else None
+
+    def _made(self, route: ModelRoute, warm: Mapping[int, ServedModel]) -> Traffic:
+        """Return a route's traffic at its revision, and its judge."""
+        gateway, split = self._gateway, route.split
+        judge, is_whole = None, True
+        if gateway.board is not None and split.stable is not None:
+            from components.serving.judging import LiveJudge
+
+            try:
+                judge = LiveJudge(gateway.board, split, route.judge)
+            except (OSError, TowpathError) as error:
+                # without a judge there is no canary and no shadow; the way back to stable is open all the same
+                is_whole = split.canary is None and split.shadow is None
+                self._unjudged[split.model] = f"the judge cannot start: {error}"
+                log.error("%s at revision %d: the judge cannot start: %s", split.model, split.rev, error)
+        self._replace_judge(split.model, judge)
+        tell = partial(_log_shadow, gateway, split.rev) if gateway.predictions is not None else None
+        log.info("%s is at revision %d: %s", split.model, split.rev, _in_words(split))
+        return Traffic(split, warm, judge, route.judge, tell, is_whole=is_whole)
+
+    def _replace_judge(self, model: str, judge: LiveJudge | None) -> None:
+        old = self._gateway.judges.pop(model, None)
+        if judge is not None:
+            self._gateway.judges[model] = judge
+        if old is not None:
+            old.close()
+
+    def _let_go(self, before: Mapping[str, Traffic], now: Mapping[str, Traffic]) -> None:
+        """End what belonged to traffic that is no more; requests that took it keep it until they are answered."""
+        for name, old in before.items():
+            new = now.get(name)
+            if old.mirror is not None and (new is None or new.mirror is not old.mirror):
+                old.mirror.bulkhead.stop_all()
+            if new is None:
+                self._replace_judge(name, None)
+
+    def _refused_loads(self, route: ModelRoute) -> list[str]:
+        """Return why not all of a route is loaded; nothing where all is, or is on its way."""
+        found = []
+        for placed in route.loaded.values():
+            if self._cache.get(placed) is None and (why := self._cache.why_not(placed)) is not None:
+                found.append(f"version {placed.ref.version} was not loaded: {why}")
+        return found
 
 
-def read_snapshot(path: Path) -> RouterSnapshot:
-    """Return the snapshot in a file.
-
-    Raises:
-        ConfigError: there is none, or it is not a snapshot.
-    """
-    try:
-        snapshot = record.read(RouterSnapshot, path)
-    except FileNotFoundError:
-        raise ConfigError(f"there is no router snapshot {path}; register a model first (`towpath run MODEL`)") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is not a router snapshot: {error}") from None
-    return replace(snapshot, models=_checked_names(snapshot.models, path))
+def _beside(traffic: Traffic, warm: Mapping[int, ServedModel]) -> Traffic:
+    """Return traffic with whatever else is loaded beside its own versions; itself when that is nothing new."""
+    versions = {**warm, **traffic.named}
+    return traffic if versions == traffic.versions else traffic.with_versions(versions)
 
 
-def _checked_names(models: Mapping[str, PlacedModel], path: Path) -> Mapping[str, PlacedModel]:
-    for name, placed in models.items():
-        if not name.isidentifier() and not name.replace("-", "_").isidentifier():
-            raise ConfigError(f"{path}: `{name}` is no model name; expected letters, digits, `_` and `-`")
-        if placed.ref.model != name:
-            raise ConfigError(f"{path}: `{name}` stands for model `{placed.ref.model}`; expected the same name")
-    return models
+def _log_shadow(gateway: Gateway, rev: int, asked: Asked, attempt: Attempt) -> None:
+    gateway.log_attempt(asked, attempt, rev)
 
 
-def _stats_of(stats: dict[str, Measurements], name: str) -> Measurements:
-    return stats.setdefault(name, Measurements())
+def _in_words(split: TrafficSplit) -> str:
+    named = [("stable", split.stable), ("canary", split.canary), ("shadow", split.shadow), ("previous", split.previous)]
+    words = [f"{role} {version}" for role, version in named if version is not None]
+    return ", ".join(words) + (f", {split.weight} % to the canary" if split.canary is not None else "")
 
 
 def _stamp_of(path: Path) -> _Stamp | None:

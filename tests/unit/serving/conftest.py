@@ -16,8 +16,9 @@ from components.serving.measurements import Measurements
 from components.serving.model_table import make_table
 from components.serving.options import Limits
 from components.serving.served_model import ServedModel, load_served
+from components.serving.traffic import Traffic
 from components.types.product import ProductRef
-from components.types.release import ModelRef, PlacedModel
+from components.types.release import ModelRef, PlacedModel, TrafficSplit
 
 MAKERS = {
     "network": network_product,
@@ -42,6 +43,12 @@ class Answer(NamedTuple):
         return self.json["error"]
 
 
+def alone(model: ServedModel, rev: int = 7) -> Traffic:
+    """Traffic that all goes to one version."""
+    number = model.ref.version
+    return Traffic(TrafficSplit(model.ref.model, rev, stable=number), {number: model})
+
+
 @pytest.fixture(scope="session")
 def products(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ProductRef]:
     root = tmp_path_factory.mktemp("products")
@@ -59,10 +66,15 @@ def served(products: dict[str, ProductRef]) -> Callable[..., ServedModel]:
 
 
 @pytest.fixture
+def only() -> Callable[..., Traffic]:
+    return alone
+
+
+@pytest.fixture
 def gateway(served: Callable[..., ServedModel]) -> Callable[..., Gateway]:
     def make(*kinds: str, token: str | None = None, **limits: Any) -> Gateway:
         made = Gateway(Limits(**limits), token)
-        made.table = make_table(7, {kind: served(kind) for kind in kinds}, {})
+        made.table = make_table(7, {kind: alone(served(kind)) for kind in kinds}, {})
         return made
 
     return make

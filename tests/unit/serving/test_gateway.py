@@ -22,10 +22,18 @@ def everywhere(gateway):
 def test_health_needs_no_token_and_every_other_route_does(gateway, ask):
     served = gateway("sum", "mixed", token=TOKEN)
     routes = everywhere(served)
-    assert len(routes) > 15
+    assert len(routes) > 25
     open_paths = {path for path, _ in routes if ask(served, "GET", path).status != 401}
     assert open_paths == {"/v2/health/live", "/v2/health/ready", "/ping", "/health"}
-    for path, _ in [*routes, ("/nowhere", None), ("/invocations?model=sum", None)]:
+    assert {"/v2/models/sum/versions/3/infer", "/models/sum/labels", "/release/status"} < dict(routes).keys()
+    others = (
+        "/nowhere",
+        "/invocations?model=sum",
+        "/release/sum",
+        "/release/",
+        "/release/health?model=sum&role=stable",
+    )
+    for path in [*(path for path, _ in routes), *others]:
         for method in ("GET", "POST", "PUT", "HEAD", "OPTIONS", "BREW"):
             for given in ({}, {"authorization": f"Bearer {TOKEN}x"}, {"authorization": TOKEN}, {"authorization": ""}):
                 if path not in open_paths:
@@ -42,11 +50,11 @@ def test_no_token_is_asked_for_where_none_is_set(gateway, ask):
 def test_another_method_is_refused_with_the_one_to_use(gateway, ask, method):
     served = gateway("sum", "mixed")
     for path, route in everywhere(served):
-        fits = method == "POST" if route.predicts else method in ("GET", "HEAD")
+        fits = method == "POST" if route.takes_body else method in ("GET", "HEAD")
         answer = ask(served, method, path)
         assert (answer.status == 405) is not fits, path
         if not fits:
-            assert answer.headers[b"allow"] == (b"POST" if route.predicts else b"GET")
+            assert answer.headers[b"allow"] == (b"POST" if route.takes_body else b"GET")
 
 
 def test_an_unknown_path_is_answered_with_the_nearest(gateway, ask):
@@ -85,9 +93,11 @@ def test_with_several_models_one_must_be_named_and_known(gateway, ask, target, s
     assert "sum" in answer.error
 
 
-def test_a_model_without_a_version_is_unavailable_and_says_why(gateway, ask, served):
+def test_a_model_without_a_version_is_unavailable_and_says_why(gateway, ask, served, only):
     found = gateway("sum")
-    found.table = make_table(7, {"sum": served("sum")}, {"mixed": "model mixed cannot be served: its bytes are gone"})
+    found.table = make_table(
+        7, {"sum": only(served("sum"))}, {"mixed": "model mixed cannot be served: its bytes are gone"}
+    )
     for method, path in (
         ("GET", "/v2/models/mixed"),
         ("GET", "/v2/models/mixed/ready"),
@@ -143,7 +153,7 @@ class Gate:
 
 
 @pytest.fixture
-def gated(gateway, served):
+def gated(gateway, served, only):
     """A gateway whose one model, `sum`, waits behind a gate in a thread."""
 
     def make(error=None, **limits):
@@ -151,7 +161,7 @@ def gated(gateway, served):
         model = served("sum")
         model.runtime = gate = Gate(model.runtime, error)
         model.inline_rows = 0
-        made.table = make_table(1, {"sum": model}, {})
+        made.table = make_table(1, {"sum": only(model)}, {})
         return made, gate
 
     return make
@@ -237,15 +247,15 @@ def test_metrics_count_what_happened(gateway, ask, served):
     found.stats["sum"] = found.table.models["sum"].stats
     text = ask(found, "GET", "/metrics").body.decode()
     samples = dict(re.findall(r"^(towpath_\S+) (\S+)$", text, re.MULTILINE))
-    assert samples['towpath_gateway_requests_total{code="200",model="sum"}'] == "3.0"
-    assert samples['towpath_gateway_requests_total{code="400",model="sum"}'] == "1.0"
-    assert samples['towpath_gateway_requests_total{code="404",model=""}'] == "1.0"
-    assert samples['towpath_gateway_request_seconds_count{model="sum"}'] == "4.0"
-    assert samples['towpath_gateway_request_seconds_bucket{le="+Inf",model="sum"}'] == "4.0"
+    assert samples['towpath_gateway_requests_total{code="200",model="sum",role="stable",version="3"}'] == "3.0"
+    assert samples['towpath_gateway_requests_total{code="400",model="sum",role="stable",version="3"}'] == "1.0"
+    assert samples['towpath_gateway_requests_total{code="404",model="",role="",version=""}'] == "1.0"
+    assert samples['towpath_gateway_request_seconds_count{model="sum",role="stable"}'] == "4.0"
+    assert samples['towpath_gateway_request_seconds_bucket{le="+Inf",model="sum",role="stable"}'] == "4.0"
     assert samples['towpath_gateway_rows_total{model="sum"}'] == "3.0"
     digest = served("sum").ref.digest
-    assert samples[f'towpath_gateway_model_info{{digest="{digest}",model="sum",version="3"}}'] == "1.0"
-    assert samples["towpath_gateway_served_rev"] == "7.0"
+    assert samples[f'towpath_gateway_model_info{{digest="{digest}",model="sum",role="stable",version="3"}}'] == "1.0"
+    assert samples["towpath_gateway_served_sequence"] == "7.0"
     assert samples["towpath_gateway_in_flight"] == "0.0"
 
 
