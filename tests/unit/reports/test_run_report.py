@@ -82,7 +82,14 @@ def test_it_fits_a_phone_and_the_dark(report):
     text = render_run_report(report)
     assert 'name="viewport" content="width=device-width' in text
     assert "color-scheme: light dark" in text
-    assert text.count("<table") == text.count('<div class="wide"><table')
+    assert text.count("<table") == text.count('<div class="wide" tabindex="0"><table')
+
+
+def test_who_cannot_see_it_is_told_what_each_column_and_picture_is(report):
+    text = render_run_report(report)
+    assert "<th>" not in text
+    assert "></th>" not in text
+    assert 'alt="roc plot"' in text
 
 
 def test_it_says_who_won_what_the_gates_said_and_what_it_was_made_of(report):
