@@ -24,8 +24,9 @@ from components.judge import evalue, psi, split
 
 SHARE = 0.05
 STABLE = 0.01
-KINDS = [0.005, 0.05, 0.01]
-"""Rates of failures, slow answers and wrong labels of a sound version: what the gateway averages over."""
+KINDS = [0.004, 0.003, 0.003, 0.05, 0.05]
+"""Rates of server errors, time-outs, invalid outputs, slow answers and wrong labels of a sound version: what the gateway
+averages over."""
 AA_REQUESTS = 40_000
 CANARIES = {"everything broken": (1.0, 20), "1 % -> 20 %": (0.2, 300), "1 % -> 5 %": (0.05, 1500)}
 MOST_UNTIL_ABORT = {"everything broken": (3, 4), "1 % -> 20 %": (20, 53), "1 % -> 5 %": (220, 600)}
@@ -62,9 +63,9 @@ def measure(runs: int) -> list[dict[str, Any]]:
 
 def _false_aborts(runs: int) -> list[dict[str, Any]]:
     found = {
-        "A/A canaries aborted, three kinds": (KINDS, 1.0),
+        "A/A canaries aborted, five kinds": (KINDS, 1.0),
         "A/A canaries aborted, one kind": ([STABLE], 1.0),
-        "canaries at 1.25 times stable aborted, three kinds": (KINDS, 1.25),
+        "canaries at 1.25 times stable aborted, five kinds": (KINDS, 1.25),
         "canaries at 1.25 times stable aborted, one kind": ([STABLE], 1.25),
     }
     figures = [
@@ -86,9 +87,9 @@ def _until_abort(runs: int) -> list[dict[str, Any]]:
             _most(f"{name}: canary requests until abort, {part}", value, limit)
             for part, value, limit in zip(("median", "p95"), quantiles(requests), limits, strict=True)
         ]
-        averaged, _ = rollouts.until_abort(_random(5), runs, events, SHARE, STABLE, rate, kinds=3)
+        averaged, _ = rollouts.until_abort(_random(5), runs, events, SHARE, STABLE, rate, kinds=len(KINDS))
         figures += [
-            _stated(f"{name}: the same beside two quiet kinds, {part}", value)
+            _stated(f"{name}: the same beside four quiet kinds, {part}", value)
             for part, value in zip(("median", "p95"), quantiles(averaged), strict=True)
         ]
     return figures
