@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from components.errors import InfrastructureError
@@ -33,23 +33,28 @@ class GatewayClient:
 
     def status(self) -> GatewayStatus:
         """Return what its workers serve, and what its judges know."""
-        return self._record(GatewayStatus, "/release/status")
+        return self._record(GatewayStatus, "/release/status", *self._get("/release/status"))
 
-    def health(self, model: str, role: Role, window_s: float) -> Health:
-        """Return what happened to a role's requests in the last `window_s` seconds."""
+    def health(self, model: str, role: Role, window_s: float) -> Health | None:
+        """Return what happened to a role's requests in the last `window_s` seconds; None for a model unknown there."""
         query = urlencode({"model": model, "role": role.value, "window_s": f"{window_s:g}"})
-        return self._record(Health, f"/release/health?{query}")
+        path = f"/release/health?{query}"
+        status, body = self._get(path)
+        return None if status == http.HTTPStatus.NOT_FOUND else self._record(Health, path, status, body)
 
-    def _record(self, kind: type[T], path: str) -> T:
+    def _record(self, kind: type[T], path: str, status: int, body: bytes) -> T:
+        if status != http.HTTPStatus.OK:
+            words = body.decode("utf-8", "replace")[:200]
+            raise InfrastructureError(f"the gateway at {self._url} answered {status} to {path}: {words}")
         try:
-            return record.load(kind, self._get(path))
+            return record.load(kind, json.loads(body))
         except ValueError as error:
             raise InfrastructureError(
                 f"the gateway at {self._url} answered {path} with something else than a {kind.__name__} ({error}); "
                 "restart it, so that it is of the same version as this program"
             ) from error
 
-    def _get(self, path: str) -> Any:
+    def _get(self, path: str) -> tuple[int, bytes]:
         parts = urlsplit(self._url)
         connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = connect(parts.netloc, timeout=self._time_limit_s)
@@ -66,10 +71,7 @@ class GatewayClient:
             raise InfrastructureError(
                 f"the gateway at {self._url} wants another token; set TOWPATH_GATEWAY_TOKEN to the one it runs with"
             )
-        if response.status != http.HTTPStatus.OK:
-            words = body.decode("utf-8", "replace")[:200]
-            raise InfrastructureError(f"the gateway at {self._url} answered {response.status} to {path}: {words}")
-        return json.loads(body)
+        return response.status, body
 
     def _headers(self) -> dict[str, str]:
         return {} if self._token is None else {"Authorization": f"Bearer {self._token}"}

@@ -7,6 +7,7 @@ written also while the servers are down, or they would start again with it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 
@@ -114,10 +115,8 @@ class ProcessTarget:
         Raises:
             InfrastructureError: the gateway is down, or does not answer.
         """
-        client = self._client()
-        if not any(worker.revs.get(self._model) for worker in _living(client.status())):
-            return Health(role, None, 0, {}, 0.0)
-        return client.health(self._model, role, window_s)
+        seen = self._client().health(self._model, role, window_s)
+        return seen or Health(role, None, 0, {}, 0.0)
 
     def judged(self) -> JudgeReport | None:
         """Return what the judge in the gateway knows; None before the first split.
@@ -177,8 +176,8 @@ class ProcessTarget:
         self, role: Role, version: int, waiting: list[WorkerStatus], known: Mapping[int, str]
     ) -> None:
         for worker in waiting:
-            problem = worker.problems.get(self._model)
-            if problem is not None and problem != known.get(worker.pid):
+            problem = worker.problems.get(self._model, "")
+            if re.search(rf"\bversion {version}\b", problem) and problem != known.get(worker.pid):
                 self._router.unload(self._model, role)  # or the workers would try again for ever
                 raise FaultError(
                     f"version {version} of {self._model} cannot be loaded by worker {worker.worker}: {problem}"
