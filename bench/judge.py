@@ -25,8 +25,8 @@ from components.judge import evalue, psi, split
 SHARE = 0.05
 STABLE = 0.01
 KINDS = [0.004, 0.003, 0.003, 0.05, 0.05]
-"""Rates of server errors, time-outs, invalid outputs, slow answers and wrong labels of a sound version: what the gateway
-averages over."""
+"""Rates of server errors, time-outs, invalid outputs, slow answers and wrong labels of a sound version; the gateway
+averages over these kinds."""
 AA_REQUESTS = 40_000
 CANARIES = {"everything broken": (1.0, 20), "1 % -> 20 %": (0.2, 300), "1 % -> 5 %": (0.05, 1500)}
 MOST_UNTIL_ABORT = {"everything broken": (3, 4), "1 % -> 20 %": (20, 53), "1 % -> 5 %": (220, 600)}
