@@ -33,7 +33,7 @@ from bench.products import network_product
 from components.stage.files import write_json
 from components.types import record
 from components.types.product import GRAPH_FILE, SIGNATURE_FILE, ProductRef, Signature
-from components.types.release import ModelRef, PlacedModel, RouterSnapshot
+from components.types.release import ModelRef, ModelRoute, PlacedModel, RouterSnapshot, TrafficSplit
 
 ROOT = Path(__file__).resolve().parents[1]
 N_INPUTS = 30
@@ -116,7 +116,8 @@ def body(case: Case) -> bytes:
 def _commands(folder: Path, product: ProductRef) -> Mapping[str, list[str]]:
     snapshot = folder / "router.json"
     placed = PlacedModel(ModelRef("bench", 1, product.digest), product.directory, product.runtime)
-    write_json(snapshot, RouterSnapshot(1, {"bench": placed}))
+    route = ModelRoute(TrafficSplit("bench", rev=1, stable=1), {"1": placed})
+    write_json(snapshot, RouterSnapshot(1, {"bench": route}))
     python = [sys.executable, "-m"]
     mlflow = ["models", "serve", "-m", str(_mlflow_model(folder, product)), "--env-manager", "local"]
     return {

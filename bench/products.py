@@ -55,13 +55,15 @@ def network_product(folder: Path, n_inputs: int = 30, hidden: int = 64, seed: in
         helper.make_node("ArgMax", ["probabilities"], ["index"], axis=1, keepdims=0),
         helper.make_node("Gather", ["labels", "index"], ["prediction"]),
     ]
-    return _write(folder, Signature(Task.BINARY, inputs, ("benign", "malignant")), nodes, weights)
+    return write_product(folder, Signature(Task.BINARY, inputs, ("benign", "malignant")), nodes, weights)
 
 
 def sum_product(folder: Path, offset: float = 0.0) -> ProductRef:
     """Make a regression whose answer says which product gave it: ``prediction = x + offset``."""
     nodes = [helper.make_node("Add", ["x", "offset"], ["prediction"])]
-    return _write(folder, Signature(Task.REGRESSION, (plain_input("x"),), ()), nodes, {"offset": np.array(offset)})
+    return write_product(
+        folder, Signature(Task.REGRESSION, (plain_input("x"),), ()), nodes, {"offset": np.array(offset)}
+    )
 
 
 def mixed_product(folder: Path) -> ProductRef:
@@ -102,7 +104,7 @@ def mixed_product(folder: Path) -> ProductRef:
             "Sum", ["age_part", "visits_part", "smoker_part", "oslo_part", "missing_part"], ["prediction"]
         ),
     ]
-    return _write(folder, Signature(Task.REGRESSION, inputs, ()), nodes, weights)
+    return write_product(folder, Signature(Task.REGRESSION, inputs, ()), nodes, weights)
 
 
 def image_product(folder: Path, side: int = 2) -> ProductRef:
@@ -123,7 +125,7 @@ def image_product(folder: Path, side: int = 2) -> ProductRef:
         helper.make_node("Concat", ["zero_column", "one_column"], ["probabilities"], axis=1),
         helper.make_node("ArgMax", ["probabilities"], ["prediction"], axis=1, keepdims=0),
     ]
-    return _write(folder, Signature(Task.BINARY, inputs, (0, 1)), nodes, weights)
+    return write_product(folder, Signature(Task.BINARY, inputs, (0, 1)), nodes, weights)
 
 
 def slow_product(folder: Path, size: int = 1200) -> ProductRef:
@@ -142,10 +144,11 @@ def slow_product(folder: Path, size: int = 1200) -> ProductRef:
         "axes": np.array([1, 2], np.int64),
         "zero": np.array(0.0),
     }
-    return _write(folder, Signature(Task.REGRESSION, (plain_input("x"),), ()), nodes, weights)
+    return write_product(folder, Signature(Task.REGRESSION, (plain_input("x"),), ()), nodes, weights)
 
 
-def _write(folder: Path, signature: Signature, nodes: Sequence[Any], weights: dict[str, Any]) -> ProductRef:
+def write_product(folder: Path, signature: Signature, nodes: Sequence[Any], weights: dict[str, Any]) -> ProductRef:
+    """Write a product whose graph is these nodes over these constants; names are those of the signature."""
     kinds = {str: TensorProto.STRING, int: TensorProto.INT64, bool: TensorProto.BOOL}
     kind = kinds[type(signature.classes[0])] if signature.classes else TensorProto.DOUBLE
     outputs = [helper.make_tensor_value_info("prediction", kind, ["rows"])]

@@ -136,7 +136,9 @@ def _run(
         # of their prediction; here the batch was checked before
         outputs = session._sess.run(names, batch, stop)
     except Exception as error:
-        kind = SchemaError if type(error).__name__ == "InvalidArgument" else FaultError
+        # a node that fails while running got a batch that is as the signature says: the graph is wrong, not the batch
+        is_input = type(error).__name__ == "InvalidArgument" and "while running" not in str(error)
+        kind = SchemaError if is_input else FaultError
         raise kind(f"onnxruntime cannot predict this batch: {_words(error)}") from error
     return dict(zip(names, outputs, strict=True))
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from bench.products import image_product, mixed_product, network_product, slow_product, sum_product
 from components.stage.files import write_json
 from components.types.product import ProductRef
-from components.types.release import ModelRef, PlacedModel, RouterSnapshot
+from components.types.release import JudgeSettings, ModelRef, ModelRoute, PlacedModel, RouterSnapshot, TrafficSplit
 
 ROOT = Path(__file__).resolve().parents[3]
 MAKERS = {
@@ -29,6 +29,13 @@ MAKERS = {
 }
 
 
+def placed(name: str, versions: Mapping[int, ProductRef]) -> dict[str, PlacedModel]:
+    return {
+        str(number): PlacedModel(ModelRef(name, number, product.digest), product.directory, product.runtime)
+        for number, product in versions.items()
+    }
+
+
 class Running:
     """One gateway process and the snapshot it follows."""
 
@@ -37,13 +44,37 @@ class Running:
         self.snapshot = folder / "router.json"
         self.process: subprocess.Popen[str] | None = None
         self.port = 0
+        self.sequence = 0
+        self.routes: dict[str, ModelRoute] = {}
 
     def place(self, rev: int, *models: tuple[str, int, ProductRef]) -> None:
-        placed = {
-            name: PlacedModel(ModelRef(name, version, product.digest), product.directory, product.runtime)
+        """Have nothing but these models served, each by one version."""
+        routes = {
+            name: ModelRoute(TrafficSplit(name, rev, stable=version), placed(name, {version: product}))
             for name, version, product in models
         }
-        write_json(self.snapshot, RouterSnapshot(rev, placed))
+        self._write(routes)
+
+    def route(
+        self, split: TrafficSplit, versions: Mapping[int, ProductRef], judge: JudgeSettings | None = None
+    ) -> None:
+        """Move one model's traffic, and leave the others as they are."""
+        self._write(
+            {**self.routes, split.model: ModelRoute(split, placed(split.model, versions), judge or JudgeSettings())}
+        )
+
+    def _write(self, routes: dict[str, ModelRoute]) -> None:
+        self.routes = routes
+        self.sequence += 1
+        write_json(self.snapshot, RouterSnapshot(self.sequence, routes))
+
+    def status(self) -> Any:
+        return self.ask("GET", "/release/status")[1]
+
+    def is_at(self, model: str, rev: int) -> bool:
+        """Whether every worker serves this revision of a model."""
+        workers = self.status()["workers"]
+        return bool(workers) and all(worker["revs"].get(model) == rev for worker in workers)
 
     def start(self, *arguments: str, wait: bool = True, **environment: str) -> Running:
         port_file = self.folder / "port"

@@ -85,8 +85,8 @@ def test_a_version_whose_bytes_were_changed_is_refused_and_the_old_one_serves_on
     running.wait_for(lambda: running.metric('towpath_gateway_load_failures_total{model="sum"}') >= 1)
     assert answered(running) == ("1", 1000.0)
     assert running.metric("towpath_gateway_served_rev") == 1
-    assert running.metric("towpath_gateway_snapshot_rev") == 2
-    assert "version 1 is served on" in running.log()
+    assert running.metric("towpath_gateway_snapshot_sequence") == 2
+    assert "was promised" in running.status()["workers"][0]["problems"]["sum"]
     assert "was promised" in running.log()
     assert "Traceback" not in running.log()
 
@@ -122,7 +122,17 @@ def test_a_model_that_does_not_load_does_not_stop_the_others(running, sum_versio
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"rev": 9}', '{"rev": "9", "models": {}}', '{"rev": 9, "models": {"a/b": 1}}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"sequence": 9}',
+        '{"sequence": "9", "models": {}}',
+        '{"sequence": 9, "models": {"a/b": 1}}',
+        '{"sequence": 9, "models": {"sum": {"split": {"model": "other", "rev": 9}}}}',
+        '{"sequence": 9, "models": {"sum": {"split": {"model": "sum", "rev": 9, "stable": 4}}}}',
+    ],
 )
 def test_a_snapshot_that_is_none_is_refused(running, sum_versions, text):
     running.place(5, ("sum", 1, sum_versions(1)))
