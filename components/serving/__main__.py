@@ -17,9 +17,13 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options = _options(arguments)
-    from components.serving.server import serve  # a quarter second of imports that `--help` does not need
-
     try:
+        if options.workers > 1:
+            from components.serving.workers import serve_by_workers
+
+            return serve_by_workers(options)
+        from components.serving.server import serve  # a quarter second of imports that nothing above needs
+
         serve(options)
     except TowpathError as error:
         print(error, file=sys.stderr)
@@ -39,9 +43,35 @@ def _options(arguments: list[str]) -> GatewayOptions:
     parser.add_argument("--in-flight", type=int, default=default.in_flight, help="most requests at once")
     parser.add_argument("--connections", type=int, default=default.connections, help="most open connections")
     parser.add_argument("--rows", type=int, default=default.rows, help="most rows in one request")
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer, behind one port and one judge")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        help="where counts and alarms of rollouts are kept, for this gateway alone; they outlive it "
+        "(default: gateway-PORT beside the snapshot; with port 0 a temporary folder)",
+    )
+    parser.add_argument(
+        "--user-header", default=GatewayOptions.user_header, help="who asks: a user stays with one version"
+    )
+    parser.add_argument("--log-dir", type=Path, help="log predictions here, as Parquet (default: none are logged)")
+    parser.add_argument("--log-rate", type=float, default=1.0, help="share of the requests that is logged")
+    parser.add_argument("--log-bytes", type=int, default=GatewayOptions.log_bytes, help="largest size of the log")
     given = parser.parse_args(arguments)
     limits = Limits(given.body_bytes, given.time_s, given.in_flight, given.connections, rows=given.rows)
-    return GatewayOptions(given.snapshot, given.host, given.port, given.port_file, token_from_environment(), limits)
+    return GatewayOptions(
+        given.snapshot,
+        given.host,
+        given.port,
+        given.port_file,
+        token_from_environment(),
+        limits,
+        workers=given.workers,
+        state_dir=given.state_dir,
+        user_header=given.user_header,
+        log_dir=given.log_dir,
+        log_rate=given.log_rate,
+        log_bytes=given.log_bytes,
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from components.errors import ConfigError
 
 TOKEN_VARIABLE = "TOWPATH_GATEWAY_TOKEN"  # noqa: S105 - the variable's name, not a token
 SHORTEST_TOKEN = 16
+MOST_WORKERS = 64
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,6 @@ class GatewayOptions:
     """After SIGTERM: how long it answers on while telling every client to go elsewhere."""
     workers: int = 1
     """How many processes answer; they share one port and one judge."""
-    worker: int = 0
-    """Which of them this is."""
     state_dir: Path | None = None
     """What the workers share, and what outlives them: counts, alarms. By default ``gateway-PORT`` beside the snapshot,
     with port 0 a temporary folder."""
@@ -62,8 +61,10 @@ class GatewayOptions:
     """The header that says who asks: a user stays with one version. Without it, each request is a user of its own."""
     log_dir: Path | None = None
     """Where predictions are logged as Parquet; None logs none."""
-    log_share: float = 1.0
-    """The share of the requests that are logged."""
+    log_rate: float = 1.0
+    """The share of the requests that is logged."""
+    log_bytes: int = 1_073_741_824
+    """Largest size of the log's files together; the oldest are deleted."""
 
 
 def token_from_environment() -> str | None:
@@ -75,7 +76,8 @@ def check_options(options: GatewayOptions) -> None:
     """Check that the gateway may listen where it is told to.
 
     Raises:
-        ConfigError: the host is not this machine's own and there is no token, or the token is too short.
+        ConfigError: the host is not this machine's own and there is no token, the token is too short, or the number of
+            workers or what is logged makes no sense.
     """
     if options.token is not None and len(options.token) < SHORTEST_TOKEN:
         raise ConfigError(
@@ -87,6 +89,10 @@ def check_options(options: GatewayOptions) -> None:
             f"the gateway would listen on {options.host}, which other machines can reach, without a token; "
             f"set {TOKEN_VARIABLE}, or listen on 127.0.0.1"
         )
+    if not 1 <= options.workers <= MOST_WORKERS:
+        raise ConfigError(f"{options.workers} workers cannot be; expected 1 to {MOST_WORKERS}, say one per processor")
+    if not 0 < options.log_rate <= 1:
+        raise ConfigError(f"--log-rate is {options.log_rate:g}, expected above 0 and at most 1")
 
 
 def is_loopback(host: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from components.serving.board.kill_switch import KillSwitch
 from components.serving.board.mapped_file import write_whole
 from components.serving.board.rollout_board import RolloutBoard, remove_rollouts
 from components.serving.board.windows import Windows, remove_windows
@@ -30,7 +30,14 @@ class Board:
         InfrastructureError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, worker: int = 0, workers: int = 1, predecessor: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        worker: int = 0,
+        workers: int = 1,
+        predecessor: int | None = None,
+        kill_switch: KillSwitch | None = None,
+    ) -> None:
         """Join the workers.
 
         Args:
@@ -39,10 +46,12 @@ class Board:
             workers: How many there are.
             predecessor: The exit code of the process that was this worker before, negative for a signal; None when
                 the gateway has just started.
+            kill_switch: What may set canaries to 0 by hand.
         """
         self.folder = folder
         self.worker = worker
         self.predecessor = predecessor
+        self._kill_switch = kill_switch
         self.process = randbits(62)
         """A token of this process's life."""
         self._rows = max(workers, worker + 1, _LEAST_ROWS)
@@ -61,6 +70,10 @@ class Board:
         remove_rollouts(folder, split)
         remove_windows(self.folder / "windows" / split.model, split.versions)
         return board
+
+    def killed(self, model: str) -> int | None:
+        """Return the revision up to which a person wants no canary of `model`, or None."""
+        return None if self._kill_switch is None else self._kill_switch.held(model)
 
     def windows(self, model: str, role: Role, version: int) -> Windows:
         """Return what happened to a version in a role lately.
@@ -106,12 +119,6 @@ class Board:
     @property
     def _totals_file(self) -> Path:
         return self.folder / "totals" / f"{self.worker}.json"
-
-
-def begin(folder: Path) -> None:
-    """Forget the workers of a gateway that was here before; its rollouts stay."""
-    for name in ("workers", "totals"):
-        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -6,11 +6,10 @@ To wire it into a gateway:
   ``gateway.judges[model]``; ``close()`` the one before;
 - send canary traffic only while ``judge.weight`` says so, and mirror only while not ``judge.stopped``;
 - in the thread that runs a canary or a shadow: ``with judge.running(role): …`` (a process that dies in there is seen);
-- everything else is called on the event loop: ``answered``, ``mirrored``, ``dropped``, ``labelled``, ``report``;
-- the server calls ``flush()`` and ``obey(kill_rev)`` of every judge several times a second: the gateway does nothing.
+- ``answered``, ``mirrored``, ``dropped`` and ``labelled`` are called on the event loop;
+- the server calls ``flush()`` and ``obey_kill_switch()`` of every judge several times a second (`pulse`).
 """
 
-from components.serving.judging.kill_switch import KillSwitch
 from components.serving.judging.live_judge import LiveJudge
 
-__all__ = ["KillSwitch", "LiveJudge"]
+__all__ = ["LiveJudge"]

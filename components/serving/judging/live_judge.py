@@ -37,7 +37,7 @@ log = logging.getLogger("towpath.gateway")
 class LiveJudge:
     """Count what happens to a model's requests at one revision, and stop its canary when that must be.
 
-    All methods but `running` belong to the event loop's thread.
+    All methods but `running`, `report` and `health` belong to the thread that made it, the event loop's.
     """
 
     def __init__(self, board: Board, split: TrafficSplit, settings: JudgeSettings) -> None:
@@ -48,6 +48,7 @@ class LiveJudge:
         """
         self.split = split
         self.settings = settings
+        self._board = board
         self._rollout = board.rollout(split)
         self._weight = split.weight
         self._flags = self._rollout.flags
@@ -66,7 +67,9 @@ class LiveJudge:
         """Whether the breaker still looks at the canary's first requests."""
         self._told_s = time.monotonic()
         self._lock = threading.Lock()
-        self._take_over(board)
+        self._thread = threading.get_ident()
+        self._take_over()
+        self.obey_kill_switch()
         self.flush()
 
     @property
@@ -78,6 +81,11 @@ class LiveJudge:
     def stopped(self) -> bool:
         """Whether the judge, the breaker or a person said stop."""
         return self._flags[0] != 0
+
+    @property
+    def has_candidate(self) -> bool:
+        """Whether there is a canary or a shadow to judge."""
+        return self.split.canary is not None or self.split.shadow is not None
 
     @contextmanager
     def running(self, role: Role) -> Iterator[None]:
@@ -188,13 +196,16 @@ class LiveJudge:
         return True
 
     def report(self) -> JudgeReport:
-        """Return what all workers know together."""
-        self.flush()
+        """Return what all workers know together; may be called in any thread."""
+        self._flush_here()
         return make_report(self._rollout, self.split, self.settings)
 
     def health(self, role: Role, window_s: float) -> Health:
-        """Return one role's requests and bad events of the last `window_s` seconds, over revisions and workers."""
-        self.flush()
+        """Return one role's requests and bad events of the last `window_s` seconds, over revisions and workers.
+
+        May be called in any thread.
+        """
+        self._flush_here()
         windows = self._windows.get(INDEX_OF_ROLE.get(role, -1))
         if windows is None:
             return Health(role, self.split.version(role), 0, {}, 0.0)
@@ -212,11 +223,16 @@ class LiveJudge:
         self._drift.flush()
         self._norm.learn()
 
-    def obey(self, kill_rev: int | None) -> None:
-        """Set the weight to 0 if the kill switch holds for this revision or a later one; it stays 0."""
-        if kill_rev is not None and kill_rev >= self.split.rev and not self._rollout.is_killed:
+    def _flush_here(self) -> None:
+        if threading.get_ident() == self._thread:  # elsewhere, the latest quarter of a second is not in the answer
+            self.flush()
+
+    def obey_kill_switch(self) -> None:
+        """Set the weight to 0 if a person killed this revision or a later one; it stays 0."""
+        killed = self._board.killed(self.split.model)
+        if killed is not None and killed >= self.split.rev and not self._rollout.is_killed:
             self._rollout.kill()
-            log.warning("%s: the kill switch set the canary to 0 at revision %d", self.split.model, self.split.rev)
+            log.warning("%s revision %d: a person set the canary to 0 here", self.split.model, self.split.rev)
 
     def close(self) -> None:
         """Flush for the last time; whatever still computes here is not a death in flight."""
@@ -266,9 +282,9 @@ class LiveJudge:
         except OSError as error:  # the weight is 0 all the same
             log.error("%s revision %d: %s; could not be kept: %s", self.split.model, self.split.rev, sentence, error)
 
-    def _take_over(self, board: Board) -> None:
+    def _take_over(self) -> None:
         """Count a predecessor that died while the new version computed as that version's failure."""
-        for index, sentence in deaths(self._rollout, self.split, board):
+        for index, sentence in deaths(self._rollout, self.split, self._board):
             own = self._rollout.own
             own["arms"]["requests"][0, index] += 1
             own["failures"][0, index] += 1

@@ -39,6 +39,7 @@ def make_report(board: RolloutBoard, split: TrafficSplit, settings: JudgeSetting
         alarm=board.alarm,
         breaker=board.breaker,
         killed=board.is_killed,
+        threshold=settings.threshold,
     )
 
 
