@@ -167,11 +167,19 @@ class Registry:
             return self.fetch_lineage(model, version, Path(folder) / "lineage")
 
     def set_aliases(
-        self, model: str, champion: int | None, challenger: int | None, rev: int, *, prefix: str = ""
+        self,
+        model: str,
+        champion: int | None,
+        challenger: int | None,
+        rev: int,
+        *,
+        prefix: str = "",
+        ledger_wins: bool = False,
     ) -> AliasChange:
         """Make a model's aliases what the ledger says; a writer with an older revision is turned away.
 
-        Several environments in one registry keep their aliases apart by `prefix` (``production-champion``).
+        Several environments in one registry keep their aliases apart by `prefix` (``production-champion``). With
+        `ledger_wins` a newer revision is overwritten, too: for a caller who knows that the ledger has no newer one.
 
         MLflow has no compare-and-swap, so two writers can still cross: whoever writes the ledger's latest revision
         again repairs it, and nobody may read an alias as the truth.
@@ -183,7 +191,7 @@ class Registry:
         with self._connection.translated(f"writing the aliases of {model}"):
             there = self._client.get_registered_model(model)
             written = int(there.tags.get(prefix + REV_TAG, 0))
-            if written > rev:
+            if written > rev and not ledger_wins:
                 return AliasChange((), written, stale=True)
             wanted = {prefix + CHAMPION: champion, prefix + CHALLENGER: challenger}
             found = {alias: int(number) for alias, number in there.aliases.items()}

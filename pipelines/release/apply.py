@@ -91,7 +91,7 @@ def route_traffic(env: EnvironmentConfig, slot: Slot) -> None:
             target.retire(role)
 
 
-def write_aliases(env: EnvironmentConfig, slot: Slot) -> tuple[str, ...]:
+def write_aliases(env: EnvironmentConfig, slot: Slot, *, ledger_wins: bool = False) -> tuple[str, ...]:
     """Make MLflow's aliases what the slot says, and return those that stood elsewhere.
 
     Raises:
@@ -99,7 +99,9 @@ def write_aliases(env: EnvironmentConfig, slot: Slot) -> tuple[str, ...]:
     """
     wanted = aliases(slot)
     registry = env.registry()
-    change = registry.set_aliases(wanted.model, wanted.champion, wanted.challenger, wanted.rev, prefix=env.alias_prefix)
+    change = registry.set_aliases(
+        wanted.model, wanted.champion, wanted.challenger, wanted.rev, prefix=env.alias_prefix, ledger_wins=ledger_wins
+    )
     return change.changed
 
 

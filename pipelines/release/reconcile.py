@@ -73,7 +73,9 @@ def _aliases(env: EnvironmentConfig, slot: Slot, *, repair: bool) -> list[Drift]
     if (found.champion, found.challenger, found.rev) == (wanted.champion, wanted.challenger, wanted.rev):
         return []
     words = f"champion {found.champion}, challenger {found.challenger} at revision {found.rev}"
-    return [_repaired(slot, "aliases", words, repair, lambda: write_aliases(env, slot))]
+    # a revision that the ledger does not have is an edit by hand, or an older ledger: whichever, the ledger wins
+    unknown = found.rev > env.ledger().slot(slot.model, env.name).rev
+    return [_repaired(slot, "aliases", words, repair, lambda: write_aliases(env, slot, ledger_wins=unknown))]
 
 
 def _repaired(slot: Slot, what: str, words: str, repair: bool, mend: Callable[[], object]) -> Drift:

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from filelock import FileLock
+
 from components.errors import UnknownNameError
 from components.release.machine import next_action
 from components.release.records import Approval, Event, Evidence, RecordedVersion, Slot
@@ -45,10 +47,13 @@ def write_view(env: EnvironmentConfig) -> ReleaseView:
     Raises:
         InfrastructureError: the ledger cannot be reached, or the disk failed.
     """
-    slots = [slot for slot in env.ledger().slots() if slot.env is env.name]
-    models = tuple(model_view(env, slot.model) for slot in slots)
-    view = ReleaseView(env.name.value, datetime.now(UTC).isoformat(timespec="seconds"), models)
-    write_json(env.router_path.with_name(VIEW_FILE), view)
+    path = env.router_path.with_name(VIEW_FILE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):  # or a slower writer would put back what it read before
+        slots = [slot for slot in env.ledger().slots() if slot.env is env.name]
+        models = tuple(model_view(env, slot.model) for slot in slots)
+        view = ReleaseView(env.name.value, datetime.now(UTC).isoformat(timespec="seconds"), models)
+        write_json(path, view)
     return view
 
 
