@@ -1,0 +1,166 @@
+"""An approval that waits in a real Prefect: by its form, or by a command meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.release.plan import ReleasePlan
+from components.release.records import Decision, Placement, RecordedVersion
+from pipelines.release.actors import who
+from pipelines.release.approvals import speak
+from pipelines.release.commit import Move, commit, note
+from pipelines.release.environments import EnvironmentConfig, load_environment
+from pipelines.release.lineage import LINEAGE
+from pipelines.release.observe import keep_plan
+from pipelines.services.local import prefect_api
+from pipelines.state import quiet
+from tests.releases import MODEL
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[3]
+TOKENS = {"eve": "eve-holds-this-token", "ada": "ada-holds-this-token"}
+
+
+@pytest.fixture(scope="module")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a Prefect server of our own."""
+    folder = tmp_path_factory.mktemp("prefect")
+    with prefect_api(folder) as url:
+        yield url
+
+
+@pytest.fixture
+def production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnvironmentConfig:
+    """Return production with two actors, and a version of ada's at its last canary step, waiting for one approval."""
+    configs = tmp_path / "pipelines" / "configs"
+    shutil.copytree(ROOT / "pipelines" / "configs" / "plans", configs / "plans")
+    (configs / "environments").mkdir()
+    actors = {
+        name: {"token_sha256": hashlib.sha256(token.encode()).hexdigest(), "may": ["promote", "approve"]}
+        for name, token in TOKENS.items()
+    }
+    content = {"environment": {"after": "staging", "plan": "default", "actors": actors}}
+    (configs / "environments" / "production.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setenv("TOWPATH_LEDGER_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
+    env = load_environment("production", tmp_path)
+    plan = ReleasePlan.model_validate({"canary": [{"weight": 50}]})
+    for number in (1, 2):
+        recorded = RecordedVersion(MODEL, number, f"{number}" * 64, "d" * 64, "onnx", author="ada")
+        env.ledger().record_version(recorded)
+        slot = env.ledger().slot(MODEL, env.name)
+        note(env, slot, number, recorded.digest, LINEAGE, {"code": "c", "lock": "1" * 64}, "ada")
+        keep_plan(env, slot, recorded, "test", plan)
+    for version, target, to in ((1, "stable", Placement(stable=1)), (2, "canary:50", _CANARY)):
+        slot = env.ledger().slot(MODEL, env.name)
+        commit(env, slot, Move(version=version, target=target, to=to, actor="eve", reason="r", plan_digest="p" * 64))
+    return env
+
+
+_CANARY = Placement(stable=1, canary=2, weight=50)
+
+
+def start_waiting(root: Path, prefect_url: str) -> subprocess.Popen[str]:
+    """Start the flow that waits, in a process of its own."""
+    script = "from pipelines.rollouts import approval_flow; print(approval_flow('taxi', 'production', 60))"
+    environment = {**os.environ, "PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(root / "prefect")}
+    environment["PYTHONPATH"] = str(ROOT)
+    quiet(environment)
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=root,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def ask(url: str, body: dict[str, Any]) -> Any:
+    """Send a request to Prefect's API."""
+    data = json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        text = response.read()
+    return json.loads(text) if text else None
+
+
+def paused_run(prefect_url: str, process: subprocess.Popen[str]) -> str:
+    """Return the flow run that waits."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        wanted = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
+        if found := ask(f"{prefect_url}/flow_runs/filter", wanted):
+            return str(found[0]["id"])
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
+    process.kill()
+    raise AssertionError(process.communicate()[0])
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    """Return what the flow printed."""
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return said
+
+
+def fill_in(prefect_url: str, run: str, **form: str) -> None:
+    """Fill in the form, as a person does on Prefect's page."""
+    ask(f"{prefect_url}/flow_runs/{run}/resume", {"run_input": form})
+
+
+def test_a_form_carries_its_token_to_the_ledger_and_the_token_is_forgotten(
+    production: EnvironmentConfig, prefect_url: str
+) -> None:
+    process = start_waiting(production.root, prefect_url)
+    run = paused_run(prefect_url, process)
+    fill_in(prefect_url, run, decision="approve", token=TOKENS["eve"], reason="seen")
+    said = finished(process)
+    assert process.returncode == 0, said
+    (row,) = production.ledger().approvals(MODEL, production.name)
+    assert (row.actor, row.decision, row.target, row.reason) == ("eve", Decision.APPROVE, "stable", "seen")
+    left = ask(f"{prefect_url}/flow_runs/{run}/input/filter", {"prefix": ""})
+    assert TOKENS["eve"] not in json.dumps(left)
+    assert TOKENS["eve"] not in said
+
+
+@pytest.mark.parametrize(
+    ("token", "words"), [(TOKENS["ada"], "author"), ("somebody-elses", "none of production's actors")]
+)
+def test_the_author_and_a_stranger_are_refused_in_the_form_too(
+    production: EnvironmentConfig, prefect_url: str, token: str, words: str
+) -> None:
+    process = start_waiting(production.root, prefect_url)
+    run = paused_run(prefect_url, process)
+    fill_in(prefect_url, run, decision="approve", token=token, reason="mine")
+    said = finished(process)
+    assert process.returncode != 0
+    assert words in said
+    assert production.ledger().approvals(MODEL, production.name) == ()
+
+
+def test_an_approval_by_command_ends_the_waiting_in_prefect(production: EnvironmentConfig, prefect_url: str) -> None:
+    process = start_waiting(production.root, prefect_url)
+    paused_run(prefect_url, process)
+    eve = who(production, TOKENS["eve"])
+    speak(production, MODEL, eve, Decision.APPROVE, "by command", None)
+    said = finished(process)
+    assert process.returncode == 0, said
+    assert said.strip().endswith("None")
+    assert len(production.ledger().approvals(MODEL, production.name)) == 1
