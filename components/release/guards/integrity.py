@@ -13,16 +13,15 @@ from components.types.judging import JudgeReport
 
 
 def right_subject(slot: Slot, evidence: RolloutEvidence) -> Verdict:
-    """Return whether exactly one version is on its way, and whether the evidence is about that one."""
+    """Return whether the evidence is about the version on its way, and no other one is."""
     placed = [each for each in (slot.candidate, slot.shadow, slot.canary) if each is not None]
     subject = evidence.subject
-    one = Finding(len(placed) == 1, f"on their way: {_versions(placed)}, expected exactly one")
     same = Finding(
         placed == [subject.version] and subject.model == slot.model and bool(subject.digest),
         f"evidence is about version {subject.version} of {subject.model}, on its way is {_versions(placed)}",
     )
     new = Finding(slot.stable not in placed, f"version {subject.version} on its way, {slot.stable} is stable")
-    return verdict("subject", [one, same, new])
+    return verdict("subject", [same, new])
 
 
 def confirmed(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> Verdict:
@@ -93,9 +92,8 @@ def _fresh(slot: Slot, evidence: RolloutEvidence) -> Iterator[Finding]:
     if report is None:
         yield Finding(False, "there is no report of the judge; is the gateway up?")
         return
-    same_model = report.model == slot.model
-    yield Finding(same_model, f"report is about {report.model}, the slot is {slot.model}")
-    yield Finding(is_fresh(slot, report), f"report is of revision {report.rev}, the slot is at {slot.rev}")
+    said = f"report is of {report.model} at revision {report.rev}, the slot is {slot.model} at {slot.rev}"
+    yield Finding(is_fresh(slot, report), said)
     served = evidence.served_rev
     yield Finding(served == slot.rev, f"servers report revision {number(served)}, the slot is at {slot.rev}")
     for role, there, wanted in (
