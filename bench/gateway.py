@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import psutil
 
@@ -149,8 +149,8 @@ def _mlflow_model(folder: Path, product: ProductRef) -> Path:
 
 def _cold_start_s(command: list[str]) -> float:
     started = time.monotonic()
-    with _server(command) as (port, _):
-        _first_answer(port)
+    with server(command) as (port, _):
+        first_answer(port)
         return time.monotonic() - started
 
 
@@ -158,13 +158,13 @@ def _cold_start_s(command: list[str]) -> float:
 def _servers(commands: Mapping[str, list[str]]) -> Iterator[tuple[dict[str, int], dict[str, float]]]:
     """Start all servers, ask each something, and give their ports and how much memory each has resident after that."""
     with (
-        _server(commands["plain"]) as first,
-        _server(commands["towpath"]) as second,
-        _server(commands["mlflow"]) as third,
+        server(commands["plain"]) as first,
+        server(commands["towpath"]) as second,
+        server(commands["mlflow"]) as third,
     ):
         found = dict(zip(("plain", "towpath", "mlflow"), (first, second, third), strict=True))
         for port, _ in found.values():
-            _first_answer(port)
+            first_answer(port)
             requests_per_s(port, INVOKE, body(MLFLOW_CASES[1]), 8, 1)
         yield (
             {name: port for name, (port, _) in found.items()},
@@ -173,14 +173,13 @@ def _servers(commands: Mapping[str, list[str]]) -> Iterator[tuple[dict[str, int]
 
 
 @contextmanager
-def _server(command: list[str]) -> Iterator[tuple[int, int]]:
+def server(command: list[str], log: int | IO[bytes] = subprocess.DEVNULL) -> Iterator[tuple[int, int]]:
+    """Start a server, with a free port in place of ``{port}``; give its port and process, and stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     filled = [part.format(port=port) if part == "{port}" else part for part in command]
-    process = subprocess.Popen(
-        filled, cwd=ROOT, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(filled, cwd=ROOT, env=_environment(), stdout=subprocess.DEVNULL, stderr=log)
     family = psutil.Process(process.pid)
     try:
         yield port, process.pid
@@ -190,8 +189,9 @@ def _server(command: list[str]) -> Iterator[tuple[int, int]]:
         process.wait(30)
 
 
-def _first_answer(port: int, patience_s: float = 120) -> None:
-    question = body(Case(INVOKE, 1, 1))
+def first_answer(port: int, patience_s: float = 120, question: bytes | None = None) -> None:
+    """Wait until a server answers a prediction."""
+    question = question or body(Case(INVOKE, 1, 1))
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

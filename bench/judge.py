@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import timeit
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +150,8 @@ def _drift(stable: rollouts.Numbers, new: rollouts.Numbers) -> float:
 
 def _log_e_s() -> float:
     cases = [(k, 100_000) for k in (100, 5_000, 6_170, 10_000, 100_000)]
-    return (
-        max(min(timeit.repeat(lambda c=case: evalue.log_e(*c, SHARE, 1.25), number=200, repeat=9)) for case in cases)
-        / 200
-    )
+    timers = [timeit.Timer(partial(evalue.log_e, k, n, SHARE, 1.25)) for k, n in cases]
+    return max(min(each.repeat(number=200, repeat=9)) for each in timers) / 200
 
 
 def quantiles(values: rollouts.Numbers) -> tuple[float, float]:

@@ -6,7 +6,7 @@ Colour-blind safe: two hues, dark and light, and every line has its name beside 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from bench import rollouts
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "towpath",
     "svg.fonttype": "path",
     "font.size": 9,

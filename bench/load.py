@@ -69,7 +69,7 @@ class _Client(asyncio.Protocol):
         self._pending += len(data)
         if not self._length:
             self._received += data
-            self._length = _answer_length(self._received)
+            self._length = answer_length(self._received)
         if self._length and self._pending >= self._length:
             self.answers += 1
             self._pending = 0
@@ -77,7 +77,8 @@ class _Client(asyncio.Protocol):
             self._transport.write(self._request)
 
 
-def _answer_length(received: bytes) -> int:
+def answer_length(received: bytes) -> int:
+    """Return how long the whole answer is whose beginning was received; 0 until its head is there."""
     head, separator, _ = received.partition(b"\r\n\r\n")
     if not separator:
         return 0

@@ -156,7 +156,7 @@ def until_shadow_alarm(
     """
     worse, better = shadow * (1.0 - stable), stable * (1.0 - shadow)
     discordant = worse + better
-    of_shadow = np.cumsum(random.random((runs, pairs)) < worse / discordant, axis=1)
+    of_shadow = np.cumsum(random.random((runs, pairs)) < worse / discordant, axis=1, dtype=np.int64)
     of_stable = np.arange(1, pairs + 1) - of_shadow
     mirrored = np.cumsum(random.geometric(discordant, (runs, pairs)), axis=1)
     logs = of_pairs(lambda b, c: paired.log_e(b, c, rate_ratio), of_shadow, of_stable)
