@@ -1,0 +1,69 @@
+"""The places of this folder's tests, and the versions that may stand there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.products import sum_product
+from components.release.store import Store
+from components.stage.files import write_json
+from components.types.product import GRAPH_FILE, SIGNATURE_FILE
+from tests.contract.targets.places import BROKEN, VERSIONS, GatewayPlace, GatewayProcess, MemoryPlace, Place
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def digests(tmp_path: Path, store: Store) -> dict[int, str]:
+    """Put a product for every version into the store, and one that does not load."""
+    found = {}
+    for version in VERSIONS:
+        found[version] = store.put(sum_product(tmp_path / f"v{version}", offset=1000.0 * version).directory)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / GRAPH_FILE).write_bytes(b"no graph")
+    write_json(broken / SIGNATURE_FILE, {})
+    return {**found, BROKEN: store.put(broken)}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """Return a gateway for all tests of a module that have the same place."""
+    made = GatewayProcess(tmp_path_factory.mktemp("gateway"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def gateway_place(gateway: GatewayProcess, store: Store, digests: dict[int, str]) -> GatewayPlace:
+    return GatewayPlace(gateway, store, digests)
+
+
+@pytest.fixture(params=["memory", pytest.param("process", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Return each place that is to keep the contract."""
+    if request.param == "memory":
+        return MemoryPlace()
+    found: GatewayPlace = request.getfixturevalue("gateway_place")
+    return found
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """Return a function that waits until something is so."""
+
+    def wait(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it did not become so"
+            time.sleep(0.01)
+
+    return wait

@@ -1,0 +1,161 @@
+"""Places where targets are tried: no servers at all, and a gateway process. Each has a model of its own there."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Protocol
+
+from components.release.protocol import DeploymentTarget
+from components.release.router import RouterFile
+from components.release.store import Store
+from components.release.targets.memory import MemoryTarget
+from components.release.targets.process import ProcessTarget
+from components.types.product import GRAPH_FILE
+from components.types.release import JudgeSettings, ModelRef, PlacedModel
+
+ROOT = Path(__file__).resolve().parents[3]
+VERSIONS = (1, 2, 3)
+BROKEN = 9
+"""A version whose bytes are those that were promised, and that does not load."""
+TOKEN = "a-token-for-tests-only"
+
+_names = (f"model_{number}" for number in itertools.count())
+
+
+class Place(Protocol):
+    """Where one model is served, and what a test may do to it."""
+
+    model: str
+    target: DeploymentTarget
+
+    def ref(self, version: int) -> ModelRef: ...
+    def damage(self, version: int) -> None: ...
+    def answering(self) -> int | None: ...
+    def state(self) -> str: ...
+    def stop(self) -> None: ...
+    def start(self) -> None: ...
+
+
+class MemoryPlace:
+    """A `MemoryTarget`, and the digests of the versions that it can have."""
+
+    def __init__(self) -> None:
+        self.model = next(_names)
+        self._digests = {version: f"{version:064x}" for version in (*VERSIONS, BROKEN)}
+        self._there = dict(self._digests)
+        self.target: MemoryTarget = MemoryTarget(self.model, self._there, broken=frozenset({BROKEN}))
+
+    def ref(self, version: int) -> ModelRef:
+        return ModelRef(self.model, version, self._digests[version])
+
+    def damage(self, version: int) -> None:
+        self._there[version] = "f" * 64
+
+    def answering(self) -> int | None:
+        return self.target.answering()
+
+    def state(self) -> str:
+        return repr((self.target.deployed, self.target.history))
+
+    def stop(self) -> None:
+        self.target.down = True
+
+    def start(self) -> None:
+        self.target.down = False
+
+
+class GatewayProcess:
+    """A gateway as its users start it, on a snapshot that begins empty."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.router = RouterFile(folder / "router.json")
+        self.router.renew({})
+        self._folder, self._arguments = folder, arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        port_file = self._folder / "port"
+        port_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "components.serving", "--snapshot", str(self.router.path), *self._arguments]
+        command += ["--port", str(self.port), "--port-file", str(port_file)]
+        with (self._folder / "log").open("a") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, "TOWPATH_GATEWAY_TOKEN": TOKEN}, stdout=log, stderr=log
+            )
+        end = time.monotonic() + 60
+        while not port_file.exists():
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.02)
+        self.port = int(port_file.read_text())
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(30)
+            finally:
+                self._process.kill()
+            self._process = None
+
+    def log(self) -> str:
+        return (self._folder / "log").read_text()
+
+
+class GatewayPlace:
+    """One model in a gateway process, with versions whose answers tell their number."""
+
+    def __init__(self, gateway: GatewayProcess, store: Store, digests: dict[int, str], ready_s: float = 20.0) -> None:
+        self.model, self.gateway = next(_names), gateway
+        self._store, self._digests = store, dict(digests)
+        self.target: ProcessTarget = ProcessTarget(
+            self.model, gateway.router, lambda: gateway.url, self._placed, JudgeSettings(), TOKEN, ready_s
+        )
+
+    def _placed(self, ref: ModelRef) -> PlacedModel:
+        return PlacedModel(ref, self._store.path(ref.digest), "onnx")
+
+    def ref(self, version: int) -> ModelRef:
+        return ModelRef(self.model, version, self._digests[version])
+
+    def damage(self, version: int) -> None:
+        graph = self._store.root / self._digests[version] / GRAPH_FILE
+        graph.chmod(0o644)
+        content = bytearray(graph.read_bytes())
+        content[len(content) // 2] ^= 1
+        graph.write_bytes(content)
+
+    def answering(self) -> int:
+        """Return which version answers somebody who does not get the canary."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=10)
+        row = {"name": "x", "shape": [1], "datatype": "FP64", "data": [0.0]}
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+        try:
+            connection.request("POST", f"/v2/models/{self.model}/infer", json.dumps({"inputs": [row]}), headers)
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        assert response.status == 200, body
+        return round(json.loads(body)["outputs"][0]["data"][0] / 1000)
+
+    def state(self) -> str:
+        return self.gateway.router.path.read_text()
+
+    def stop(self) -> None:
+        self.gateway.stop()
+
+    def start(self) -> None:
+        self.gateway.start()
