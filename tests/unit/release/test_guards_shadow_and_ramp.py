@@ -50,9 +50,8 @@ def arms(canary: dict[str, Any] | None = None, stable: dict[str, Any] | None = N
     """Return a canary's evidence with other counts; `bad` may name only some kinds."""
 
     def made(version: int, changed: dict[str, Any]) -> ArmReport:
-        bad = changed.pop("bad", {})
         base = arm(version, n)
-        return replace(base, **{"bad": {**base.bad, **bad}, **changed})
+        return replace(base, **{**changed, "bad": {**base.bad, **changed.get("bad", {})}})
 
     return with_report(evidence(CANARY), canary=made(NEW, canary or {}), stable=made(STABLE, stable or {}))
 
