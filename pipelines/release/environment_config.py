@@ -55,7 +55,7 @@ class ProcessTargetSection(Section):
     """The port to prefer; 0 takes a free one."""
     ready_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     """How long the workers may take to load a version."""
-    log_share: float = Field(default=1.0, ge=0, le=1)
+    log_rate: float = Field(default=1.0, ge=0, le=1)
     """The share of the requests that are logged as Parquet, with their inputs; 0 logs none."""
 
 
