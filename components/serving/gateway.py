@@ -6,13 +6,10 @@ wrong ends as a JSON body with a status. What the judge, the shadow and the pred
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 import os
-import threading
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Future
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -89,9 +86,6 @@ class Gateway:
         self.board = board
         self.predictions = predictions
         self.registry: Any = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        """Where requests are answered, and judges live; None before the first snapshot was read."""
-        self.loop_thread = 0
         self._raw_token = token
         self._token = None if token is None else f"Bearer {token}".encode()
         self._user_header = USER_HEADER if user_header is None else user_header.lower().encode()
@@ -112,26 +106,7 @@ class Gateway:
         return {name: tuple(sorted(each.versions)) for name, each in self.table.traffic.items()}
 
     def release_status(self) -> GatewayStatus:
-        """Return what all workers serve, and what the judges know; may be called in any thread.
-
-        Raises:
-            TimeoutError: the event loop, to which the judges belong, is too busy.
-        """
-        loop = self.loop
-        if loop is None or loop.is_closed() or threading.get_ident() == self.loop_thread:
-            return self._status()
-        wanted: Future[GatewayStatus] = Future()
-
-        def look() -> None:
-            try:
-                wanted.set_result(self._status())
-            except Exception as error:
-                wanted.set_exception(error)
-
-        loop.call_soon_threadsafe(look)
-        return wanted.result(self.limits.time_s)
-
-    def _status(self) -> GatewayStatus:
+        """Return what all workers serve, and what the judges know; may be called in any thread."""
         if self.board is None:
             workers: tuple[WorkerStatus, ...] = (
                 WorkerStatus(0, os.getpid(), 0.0, self.revs, self.loaded, dict(self.problems)),

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -71,7 +70,6 @@ class SnapshotWatch:
         Raises:
             ConfigError: there is no snapshot, or it cannot be read.
         """
-        self._gateway.loop, self._gateway.loop_thread = asyncio.get_running_loop(), threading.get_ident()
         self._stamp = _stamp_of(self._path)
         self._take(await asyncio.to_thread(read_snapshot, self._path))
         while self._cache.is_loading:
