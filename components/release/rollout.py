@@ -43,6 +43,9 @@ class RolloutEvidence:
     behind_since: datetime | None = None
     """When the servers were first seen behind the slot's revision, in a row up to now: servers that reported it once
     and then started anew have as long to catch up as after a commit. None counts from the step's beginning."""
+    stable_since: datetime | None = None
+    """When the stable version became that: the bake time counts from then, so that a rollout that came to nothing does
+    not begin it anew. None counts from the step's beginning."""
     mismatch: str | None = None
     """Whose bytes were found not to be those that were promised, in a sentence; None where nobody found any."""
 
@@ -50,6 +53,11 @@ class RolloutEvidence:
     def elapsed_s(self) -> float:
         """Seconds since the step began; NaN, which passes no guard, where a time has no zone."""
         return seconds_between(self.step_began, self.now)
+
+    @property
+    def baked_s(self) -> float:
+        """Seconds since the stable version became that; NaN where a time has no zone."""
+        return seconds_between(self.stable_since or self.step_began, self.now)
 
 
 def seconds_between(earlier: datetime, later: datetime) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from components.errors import BadInputError, ConflictError, GateRefusedError, UnknownNameError
@@ -126,6 +127,17 @@ def state_of(version: RecordedVersion, slot: Slot, events: Iterable[Event]) -> S
     return State(_gone(number, events))
 
 
+def stable_since(slot: Slot, events: Iterable[Event]) -> datetime | None:
+    """Return when the slot's stable version became that; None where nothing is stable, or no event tells."""
+    for event in sorted(events, key=lambda each: each.rev, reverse=True):
+        before, after = _placements(event)
+        if before.stable != after.stable:
+            return (
+                datetime.fromisoformat(event.time) if after.stable is not None and after.stable == slot.stable else None
+            )
+    return None
+
+
 def may_enter(
     version: RecordedVersion | None, target_env: Environment, slot: Slot, source_state: State | Standing | None
 ) -> None:
@@ -202,13 +214,17 @@ def _require_passed(name: str, source: State | Standing | None, before: Environm
 def _gone(number: int, events: Iterable[Event]) -> Standing:
     """Return how a version that stands nowhere went: superseded by another stable one, rolled back, or never here."""
     for event in sorted(events, key=lambda each: each.rev, reverse=True):
-        before, after = (load(Placement, json.loads(each)) for each in (event.from_slot, event.to_slot))
+        before, after = _placements(event)
         if number in {before.stable, before.previous} and number not in after.versions:
             forwards = event.target == STABLE or before.stable != number
             return Standing.SUPERSEDED if forwards else Standing.ROLLED_BACK
         if number in before.versions and number not in after.versions:
             return Standing.ROLLED_BACK
     return Standing.REGISTERED
+
+
+def _placements(event: Event) -> tuple[Placement, Placement]:
+    return load(Placement, json.loads(event.from_slot)), load(Placement, json.loads(event.to_slot))
 
 
 def _waiting(plan: ReleasePlan, slot: Slot, hold: Hold) -> str:

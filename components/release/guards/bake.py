@@ -20,7 +20,7 @@ GATE = "burn_rate"
 
 def is_over(bake: BakeSection, evidence: RolloutEvidence) -> bool:
     """Return whether the bake time ended."""
-    return evidence.elapsed_s >= bake.seconds
+    return evidence.baked_s >= bake.seconds
 
 
 def burn_verdict(bake: BakeSection, slot: Slot, evidence: RolloutEvidence) -> Verdict:

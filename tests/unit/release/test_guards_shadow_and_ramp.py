@@ -164,6 +164,7 @@ class TestRamp:
         assert refused(of_canary(arms({"labelled": 0}, {"labelled": 50}))) == {"bad_events"}
         assert refused(of_canary(arms({"labelled": 3}, {"labelled": 50}))) == {"bad_events"}
         assert refused(of_canary(arms({"labelled": 300}, {"labelled": 300}))) == set()
+        assert refused(of_canary(arms({"bad": {"label_error": 4}}))) == {"bad_events"}
         wrong = {"bad": {"label_error": 40}, "labelled": 300}
         assert refused(of_canary(arms(wrong, {"labelled": 300}))) == {"bad_events"}
 

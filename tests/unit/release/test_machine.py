@@ -222,6 +222,12 @@ class TestBakeTime:
         late = evidence(self.HERE, after_s=86_400, stable_health=self.BURNING, served_rev=0)
         assert isinstance(next_action(PLAN, self.HERE, late), Hold)
 
+    def test_nor_again_because_a_later_rollout_came_to_nothing(self) -> None:
+        ago = BEGAN - timedelta(days=30)
+        given = evidence(self.HERE, after_s=60, stable_health=self.BURNING, stable_since=ago)
+        assert isinstance(next_action(PLAN, self.HERE, given), Hold)
+        assert isinstance(next_action(PLAN, self.HERE, replace(given, stable_since=BEGAN)), RollBack)
+
     def test_nor_in_the_local_environment(self) -> None:
         local = slot(Environment.LOCAL, stable=NEW, previous=STABLE)
         given = evidence(local, stable_health=self.BURNING, served_rev=0)

@@ -147,6 +147,7 @@ ANYTHING = st.builds(
     served_rev=st.none() | REVS,
     stable_health=st.dictionaries(st.sampled_from([3_600.0, 300.0]), HEALTH),
     behind_since=st.none() | TIMES,
+    stable_since=st.none() | TIMES,
     mismatch=SENTENCES,
 )
 

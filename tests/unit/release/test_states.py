@@ -17,7 +17,7 @@ from components.errors import (
 from components.release.plan import ReleasePlan, load_plan
 from components.release.records import Event, Placement, RecordedVersion, Slot, VersionState
 from components.release.rollout import Advance, Hold, Pause, RollBack
-from components.release.states import Standing, State, describe, may_enter, next_step, state_of
+from components.release.states import Standing, State, describe, may_enter, next_step, stable_since, state_of
 from components.types.evaluation import Verdict
 from components.types.record import canonical_json
 from components.types.release import Environment
@@ -32,7 +32,14 @@ def history(*steps: tuple[int, str, Placement]) -> tuple[Event, ...]:
     for rev, (version, target, after) in enumerate(steps, start=1):
         names = ("artifact", "data", "code", "lock", "gate_config", "evidence")
         digests = {f"{name}_digest": "0" * 64 for name in names}
-        told = {"actor": "towpath", "reason": "", "time": "", "prev_hash": "", "hash": "", "op_id": str(rev)}
+        told = {
+            "actor": "towpath",
+            "reason": "",
+            "time": f"2026-03-29T0{rev}:00:00+00:00",
+            "prev_hash": "",
+            "hash": "",
+            "op_id": str(rev),
+        }
         placed = {"from_slot": canonical_json(before), "to_slot": canonical_json(after)}
         place = {"model": "taxi", "env": Environment.PRODUCTION, "rev": rev, "version": version, "target": target}
         events.append(Event(**place, **placed, **digests, **told))
@@ -100,6 +107,25 @@ class TestStanding:
             (2, "candidate", replace(base, candidate=2)),
         )
         assert str(state_of(subject(2), at(events, replace(base, candidate=2)), events)) == "candidate"
+
+
+class TestStableSince:
+    EVENTS = history(
+        (1, "stable", Placement(stable=1)),
+        (2, "candidate", Placement(stable=1, candidate=2)),
+        (2, "stable", Placement(stable=2, previous=1)),
+        (3, "candidate", Placement(stable=2, previous=1, candidate=3)),
+        (3, "rolled_back", Placement(stable=2, previous=1)),
+    )
+
+    def test_a_rollout_that_came_to_nothing_does_not_begin_it_anew(self) -> None:
+        since = stable_since(at(self.EVENTS, Placement(stable=2, previous=1)), self.EVENTS)
+        assert since is not None
+        assert since.isoformat() == "2026-03-29T03:00:00+00:00"
+
+    def test_nothing_is_known_of_an_empty_slot_or_of_another_history(self) -> None:
+        assert stable_since(slot(stable=None), ()) is None
+        assert stable_since(slot(stable=9), self.EVENTS) is None
 
 
 class TestNextStep:
