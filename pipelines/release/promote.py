@@ -102,6 +102,7 @@ def promote(
     """
     proposal = propose(model, version, env, source, plan_name)
     plan = env.plan(plan_name)
+    env.target(model, plan).traffic()  # a target that is down is found before the long work
     enter(model, version, source, env, root)
     recorded = env.ledger().version(model, version)
     slot = env.ledger().slot(model, env.name)
@@ -167,9 +168,9 @@ def _steps(
     entry = plan.entry
     steps = [
         f"copy product {recorded.digest[:12]} from {source.name.value} to {where} and check its digest",
-        f"load it in a sandboxed server: {entry.requests:,} replayed rows must equal the offline prediction within "
-        f"{entry.tolerance:g}, p95 at most {entry.latency_p95_ms:g} ms, {entry.load_requests_per_s:g} requests/s for "
-        f"{entry.load_s:g} s without a failure",
+        f"load it in a sandboxed server, which must answer {entry.sandbox_requests:,} real rows, p95 at most "
+        f"{entry.latency_p95_ms:g} ms; replay {entry.requests:,} rows against the offline prediction, and send "
+        f"{entry.load_requests_per_s:g} requests/s for {entry.load_s:g} s",
         f"commit version {recorded.version} as candidate in {where} at revision {slot.rev + 1}",
     ]
     if slot.stable is None:

@@ -19,6 +19,7 @@ from components.release.rollout import Action, Advance, Hold, Pause, RollBack, R
 from components.release.states import on_its_way, without_rollout
 from components.types.evaluation import Verdict
 from components.types.record import dump
+from components.types.release import Environment
 from pipelines.release.apply import ROLES, Applied, apply_outbox, problems, route_traffic
 from pipelines.release.commit import AUTOMATIC, Move, commit
 from pipelines.release.environments import EnvironmentConfig
@@ -91,7 +92,7 @@ def _look(env: EnvironmentConfig, ledger: Ledger, model: str, lease: Lease) -> T
     applied = apply_outbox(env, model)
     slot, events = ledger.slot(model, env.name), ledger.events(model, env.name)
     number = subject_of(slot)
-    if number is None:
+    if number is None or env.name is Environment.LOCAL:  # no rollout there, and its gateway need not run
         return _told(slot, "settled", applied=applied)
     version = ledger.version(model, number)
     _, plan = stored_plan(env, slot, number)
@@ -172,7 +173,8 @@ def _named(action: Advance | Pause | RollBack) -> tuple[str, str]:
 
 def _reason(action: Advance | Pause | RollBack) -> str:
     if isinstance(action, Advance):
-        return "; ".join(reason for verdict in action.verdicts for reason in verdict.reasons)
+        names = ", ".join(dict.fromkeys(verdict.gate for verdict in action.verdicts))
+        return f"all {len(action.verdicts)} gates pass: {names}"  # their reasons are in the decision's evidence
     return action.reason
 
 
