@@ -39,9 +39,7 @@ class ActorSection(Section):
     @classmethod
     def _is_a_digest(cls, value: str) -> str:
         if not re.fullmatch(r"[0-9a-f]{64}", value):  # not repeated: it may be the token itself
-            raise PydanticCustomError(
-                HIDDEN_INPUT, "expected the SHA-256 of the token, 64 hex digits: printf %s TOKEN | sha256sum"
-            )
+            raise _problem("expected the SHA-256 of the token, 64 hex digits: printf %s TOKEN | sha256sum")
         return value
 
 
@@ -109,14 +107,19 @@ class EnvironmentSection(Section):
     @model_validator(mode="after")
     def _is_unambiguous(self) -> EnvironmentSection:
         if self.after is None and (self.ledger or self.registry):
-            raise ValueError(
+            raise _problem(
                 "the first environment is where runs register: it has this machine's ledger and MLflow "
                 "(TOWPATH_LEDGER_URL, MLFLOW_TRACKING_URI); leave out `ledger` and `registry`"
             )
         names = [each.name for each in self.publishers]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two publishers are called {repeated[0]}; give one of them another `name`")
+            raise _problem(f"two publishers are called {repeated[0]}; give one of them another `name`")
         tokens = [each.token_sha256 for each in self.actors.values()]
         if len(set(tokens)) < len(tokens):
-            raise ValueError("two actors have the same token, so that nobody could tell them apart; give each one")
+            raise _problem("two actors have the same token, so that nobody could tell them apart; give each one")
         return self
+
+
+def _problem(words: str) -> PydanticCustomError:
+    """Return an error that does not repeat what was found: the whole section, with digests of tokens in it."""
+    return PydanticCustomError(HIDDEN_INPUT, "{words}", {"words": words})
