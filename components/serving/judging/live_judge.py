@@ -269,10 +269,10 @@ class LiveJudge:
             self._watches_first = False
             return
         own["first_requests"] += 1
-        if bad in FAILURES:
-            own["first_failures"] += 1
-            self.flush()
-            if not self.stopped and (sentence := breaker_sentence(rows, self.split, self.settings)) is not None:
+        own["first_failures"] += bad in FAILURES
+        if rows["first_failures"].sum() >= self.settings.breaker_failures and not self.stopped:
+            self.flush()  # the more is known of stable, the surer it is
+            if (sentence := breaker_sentence(rows, self.split, self.settings)) is not None:
                 self._stop(self._rollout.trip_breaker, sentence)
 
     def _stop(self, by: Callable[[str], bool], sentence: str) -> None:
