@@ -50,7 +50,9 @@ def unharmed(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> Verdic
     findings.append(Finding(state is VersionState.REGISTERED, f"version {evidence.subject.version} is {state}"))
     report = evidence.report
     if report is not None and _concerns(slot, report):
-        findings += _spoken(plan, report)
+        reached = isinstance(report.e_value, int | float) and report.e_value >= plan.judge.threshold  # infinity, too
+        said = f"e-value {number(report.e_value)}, an alarm from {number(plan.judge.threshold)}"
+        findings += [*_spoken(report), Finding(not reached, said)]
     return verdict("alarm", findings)
 
 
@@ -114,15 +116,13 @@ def _concerns(slot: Slot, report: JudgeReport) -> bool:
     return report.rev == slot.rev or any(each in arms for each in (slot.canary, slot.shadow) if each is not None)
 
 
-def _spoken(plan: ReleasePlan, report: JudgeReport) -> list[Finding]:
-    reached = isinstance(report.e_value, int | float) and report.e_value >= plan.judge.threshold  # infinity, too
+def _spoken(report: JudgeReport) -> list[Finding]:
     return [
         Finding(report.alarm is None, f"alarm: {report.alarm or 'none'}"),
         Finding(report.breaker is None, f"breaker: {report.breaker or 'not tripped'}"),
         Finding(
             report.killed is False, f"kill switch: {'somebody set the canary to 0' if report.killed else 'not used'}"
         ),
-        Finding(not reached, f"e-value {number(report.e_value)}, an alarm from {number(plan.judge.threshold)}"),
     ]
 
 
@@ -130,7 +130,7 @@ def _calm(plan: ReleasePlan, report: JudgeReport | None) -> Iterator[Finding]:
     if report is None:
         yield Finding(False, "there is no report of the judge; is the gateway up?")
         return
-    yield from _spoken(plan, report)
+    yield from _spoken(report)
     yield below("e-value", report.e_value, plan.judge.threshold)
     for kind, value in sorted(report.e_values.items()):
         yield at_least(f"e-value of {kind}", value, 0)
