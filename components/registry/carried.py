@@ -75,7 +75,14 @@ class CarriedRegistry(Registry):
         return tuple(sorted(numbered, key=lambda each: each.version))
 
     def set_aliases(
-        self, model: str, champion: int | None, challenger: int | None, rev: int, *, prefix: str = ""
+        self,
+        model: str,
+        champion: int | None,
+        challenger: int | None,
+        rev: int,
+        *,
+        prefix: str = "",
+        ledger_wins: bool = False,
     ) -> AliasChange:
         """Make a model's aliases what the ledger says; see `Registry.set_aliases`.
 
@@ -84,7 +91,7 @@ class CarriedRegistry(Registry):
             InfrastructureError: MLflow cannot be reached; writing again is safe.
         """
         own = [None if number is None else self._number(model, number) for number in (champion, challenger)]
-        return super().set_aliases(model, own[0], own[1], rev, prefix=prefix)
+        return super().set_aliases(model, own[0], own[1], rev, prefix=prefix, ledger_wins=ledger_wins)
 
     def read_aliases(self, model: str, *, prefix: str = "") -> FoundAliases:
         """Return where a model's aliases point; for comparing with the ledger, never as the truth.

@@ -69,6 +69,18 @@ def split_of(slot: Slot) -> TrafficSplit:
     )
 
 
+def follow_traffic(env: EnvironmentConfig, slot: Slot) -> None:
+    """Make what serves in an environment follow a slot.
+
+    Raises:
+        TowpathError: as `route_traffic`.
+    """
+    if env.name is Environment.LOCAL:  # its gateway need not run: it reads the file when it does
+        write_router(env.root)
+    else:
+        route_traffic(env, slot)
+
+
 def route_traffic(env: EnvironmentConfig, slot: Slot) -> None:
     """Make the target serve a slot: load first, then move, then let go.
 
@@ -124,13 +136,6 @@ def _publish(env: EnvironmentConfig, row: OutboxRow, slot: Slot, name: str) -> N
     env.publish(name, slot, events[0])
 
 
-def _route(env: EnvironmentConfig, slot: Slot) -> None:
-    if env.name is Environment.LOCAL:  # its gateway need not run: it reads the file when it does
-        write_router(env.root)
-    else:
-        route_traffic(env, slot)
-
-
 def _page(env: EnvironmentConfig, _slot: Slot) -> None:
     from pipelines.release.view import write_view
 
@@ -138,7 +143,7 @@ def _page(env: EnvironmentConfig, _slot: Slot) -> None:
 
 
 _FOLLOWERS: Mapping[str, Callable[[EnvironmentConfig, Slot], object]] = {
-    ROUTER: _route,
+    ROUTER: follow_traffic,
     ALIASES: write_aliases,
     PAGE: _page,
 }

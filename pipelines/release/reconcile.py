@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from components.errors import TowpathError
 from components.release.projection import aliases
 from components.release.records import Slot
-from pipelines.release.apply import apply_outbox, problems, route_traffic, split_of, write_aliases
+from components.types.release import Environment, TrafficSplit
+from pipelines.release.apply import apply_outbox, follow_traffic, problems, split_of, write_aliases
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.view import write_view
 
@@ -49,7 +50,7 @@ def reconcile(env: EnvironmentConfig, *, repair: bool = True) -> tuple[Drift, ..
 def _traffic(env: EnvironmentConfig, slot: Slot, *, repair: bool) -> list[Drift]:
     wanted = split_of(slot)
     try:
-        found = env.target(slot.model).traffic()
+        found = _served(env, slot.model)
     except TowpathError as error:
         return [Drift(slot.model, env.name.value, "traffic", "the servers could not be asked", False, str(error))]
     if found == wanted:
@@ -61,7 +62,13 @@ def _traffic(env: EnvironmentConfig, slot: Slot, *, repair: bool) -> list[Drift]
             "restore the newest backup, because a lower revision is refused everywhere"
         )
         return [Drift(slot.model, env.name.value, "traffic", words, False, problem)]
-    return [_repaired(slot, "traffic", words, repair, lambda: route_traffic(env, slot))]
+    return [_repaired(slot, "traffic", words, repair, lambda: follow_traffic(env, slot))]
+
+
+def _served(env: EnvironmentConfig, model: str) -> TrafficSplit:
+    if env.name is Environment.LOCAL:  # its gateway need not run: what it would read is what counts
+        return env.router().route_of(model).split
+    return env.target(model).traffic()
 
 
 def _aliases(env: EnvironmentConfig, slot: Slot, *, repair: bool) -> list[Drift]:
