@@ -41,7 +41,7 @@ def audit(
         if event.evidence_digest in decisions:
             findings += findings_of(event, decisions[event.evidence_digest]["content"], stored)
         else:
-            findings += _of_missing(event, decisions.values())
+            findings += _of_missing(event, decisions.values(), env)
     unbacked = tuple(event.rev for event in events if event.evidence_digest not in decisions)
     return tuple(findings), unbacked
 
@@ -80,11 +80,16 @@ def _of_approval(row: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _of_missing(event: Event, decisions: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Find a decision that was rewritten together with its digests: it stands where the event's own should."""
+def _of_missing(event: Event, decisions: Iterable[Mapping[str, Any]], env: Environment) -> list[str]:
+    """Find a decision that was deleted, or rewritten together with its digests and stands where the event's own should.
+
+    The local environment has no rollout: an event may rest on verdicts there that only the registry keeps.
+    """
     place = (event.rev - 1, event.version)
     if any((row["rev"], row["version"]) == place for row in decisions):
         return [f"the decision that event {event.rev} rests on was replaced by another"]
+    if env is not Environment.LOCAL:
+        return [f"the decision that event {event.rev} rests on is missing"]
     return []
 
 

@@ -263,8 +263,8 @@ class Verification:
     findings: tuple[str, ...] = field(default=())
     """One sentence for each thing that is wrong; empty when the chain is whole."""
     unbacked: tuple[int, ...] = field(default=())
-    """Revisions whose decision is not stored here: made without one, or deleted. No finding: the event's digest still
-    proves what a copy kept elsewhere said."""
+    """Revisions whose decision is not stored here. In the local environment that is no finding: the event's digest
+    still proves what is kept elsewhere."""
 
     @property
     def intact(self) -> bool:

@@ -65,6 +65,10 @@ class Taxi:
     def move(
         self, version: int, target: str, sinks: Sequence[str] = (), lease: Lease | None = None, **changes: Any
     ) -> Slot:
+        if "evidence" not in changes:
+            decision = self.found(version, "decision", {"target": target})
+            self.ledger.add_evidence(decision)
+            changes["evidence"] = decision.digest
         return self.ledger.commit(self.transition(version, target, **changes), sinks=sinks, lease=lease)
 
     def found(self, version: int, kind: str, content: Any, **changes: Any) -> Evidence:

@@ -65,12 +65,17 @@ def test_approvals_are_given_back_as_they_were_oldest_first(taxi: Any) -> None:
     assert taxi.ledger.approvals("taxi", Environment.STAGING) == ()
 
 
-def test_a_release_with_decisions_is_intact_and_says_which_event_has_none(taxi: Any) -> None:
-    taxi.move(1, "stable", stable=1)
-    taxi.decided(2, "shadow", shadow=2)
-    taxi.decided(2, "stable", approvals=[taxi.approval(2, "stable")], shadow=None, stable=2, previous=1)
-    verification = taxi.ledger.verify("taxi", taxi.env)
-    assert verification.findings == ()
+@pytest.mark.parametrize("env", Environment)
+def test_an_event_without_a_decision_is_found_where_there_are_rollouts_and_else_told(
+    taxi: Any, env: Environment
+) -> None:
+    there = taxi.elsewhere(env)
+    there.ledger.commit(there.transition(1, "stable", stable=1))
+    there.decided(2, "shadow", shadow=2)
+    there.decided(2, "stable", approvals=[there.approval(2, "stable")], shadow=None, stable=2, previous=1)
+    verification = there.ledger.verify("taxi", env)
+    missing = () if env is Environment.LOCAL else ("the decision that event 1 rests on is missing",)
+    assert verification.findings == missing
     assert verification.unbacked == (1,)
 
 

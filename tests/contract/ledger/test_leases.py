@@ -16,7 +16,7 @@ NAME = "rollout/taxi/production"
 def test_what_is_held_is_not_given_to_another(taxi: Any) -> None:
     lease = taxi.ledger.acquire(NAME, "one", 60)
     assert lease.fence == 1
-    assert 50 < (datetime.fromisoformat(lease.expires_at) - datetime.now(UTC)).total_seconds() <= 61
+    assert 30 < seconds_left(lease) <= 61
     with pytest.raises(AlreadyRunningError, match="is being worked on by one until"):
         taxi.ledger.acquire(NAME, "two", 60)
     with pytest.raises(AlreadyRunningError):
@@ -36,30 +36,42 @@ def test_a_lease_that_was_given_back_is_free_and_its_fence_goes_on(taxi: Any) ->
 
 
 def test_a_renewed_lease_lasts_on_from_now(taxi: Any) -> None:
-    lease = taxi.ledger.acquire(NAME, "one", 0.4)
-    time.sleep(0.2)
+    lease = taxi.ledger.acquire(NAME, "one", 60)
+    time.sleep(0.05)
     renewed = taxi.ledger.renew(lease)
     assert (renewed.fence, renewed.holder) == (1, "one")
-    time.sleep(0.25)
-    with pytest.raises(AlreadyRunningError):
+    assert seconds_left(renewed) > seconds_left(lease) + 0.04
+    with pytest.raises(AlreadyRunningError, match=f"until {renewed.expires_at}".replace("+", r"\+")):
         taxi.ledger.acquire(NAME, "two", 1)
-    time.sleep(0.2)
+    run_out(taxi)
     assert taxi.ledger.acquire(NAME, "two", 1).fence == 2
 
 
 def test_a_writer_that_comes_back_late_is_fenced_and_writes_nothing(taxi: Any) -> None:
-    stale = taxi.ledger.acquire(NAME, "one", 0.05)
-    time.sleep(0.1)
+    stale = taxi.ledger.acquire(NAME, "one", 60)
+    run_out(taxi)
     current = taxi.ledger.acquire(NAME, "two", 60)
+    proposal = taxi.transition(1, "stable", stable=1)
     for late in (
-        lambda: taxi.move(1, "stable", sinks=["router"], lease=stale, stable=1),
+        lambda: taxi.ledger.commit(proposal, sinks=["router"], lease=stale),
         lambda: taxi.ledger.renew(stale),
     ):
         with pytest.raises(StaleRevisionError, match="fence 1.* is over, it is held by two with fence 2"):
             late()
     assert taxi.ledger.slots() == ()
     assert taxi.ledger.pending(taxi.env) == ()
-    assert taxi.move(1, "stable", lease=current, stable=1).rev == 1
+    assert taxi.ledger.commit(proposal, lease=current).rev == 1
+
+
+def test_a_fence_holds_even_against_the_answer_to_what_was_done_before(taxi: Any) -> None:
+    stale = taxi.ledger.acquire(NAME, "one", 60)
+    proposal = taxi.transition(1, "stable", stable=1)
+    done = taxi.ledger.commit(proposal, lease=stale)
+    run_out(taxi)
+    current = taxi.ledger.acquire(NAME, "two", 60)
+    with pytest.raises(StaleRevisionError):
+        taxi.ledger.commit(proposal, lease=stale)
+    assert taxi.ledger.commit(proposal, lease=current) == done
 
 
 def test_a_released_lease_lets_nothing_be_written(taxi: Any) -> None:
@@ -70,7 +82,16 @@ def test_a_released_lease_lets_nothing_be_written(taxi: Any) -> None:
 
 
 def test_a_lease_that_is_over_and_that_nobody_took_still_fences_nobody_off(taxi: Any) -> None:
-    lease = taxi.ledger.acquire(NAME, "one", 0.05)
-    time.sleep(0.1)
+    lease = taxi.ledger.acquire(NAME, "one", 60)
+    run_out(taxi)
     assert taxi.move(1, "stable", lease=lease, stable=1).rev == 1
     assert taxi.ledger.renew(lease).fence == 1
+
+
+def run_out(taxi: Any) -> None:
+    """Let the time of every lease be over."""
+    assert taxi.tamper("UPDATE lease SET expires_at = '2026-01-05T12:00:00.000000+00:00'") == 1
+
+
+def seconds_left(lease: Any) -> float:
+    return (datetime.fromisoformat(lease.expires_at) - datetime.now(UTC)).total_seconds()
