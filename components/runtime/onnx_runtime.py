@@ -53,7 +53,7 @@ class OnnxRuntime:
         session = _open(files[GRAPH_FILE], product.directory / GRAPH_FILE, self._threads)
         _check_interface(session, signature, product.directory)
         try:
-            check_output(_run(session, signature, _one_row(signature.inputs)), signature, n_rows=1)
+            check_output(_run(session, signature, _one_row(signature.inputs), self._unstopped), signature, n_rows=1)
         except SchemaError as error:
             raise FaultError(f"{product.directory} does not predict an empty row: {error}") from error
         self._loaded = session, signature, BatchCheck(signature.inputs)
@@ -72,6 +72,10 @@ class OnnxRuntime:
         """Return the means to stop one prediction: onnxruntime looks at it between two nodes of the graph."""
         stop: Stop = onnxruntime.RunOptions()
         return stop
+
+    def halt(self) -> None:
+        """End every prediction that has no stop of its own, now and from now on, loading included."""
+        self._unstopped.terminate = True
 
     def predict_until_stopped(self, batch: Mapping[str, np.ndarray], stop: Stop) -> Mapping[str, np.ndarray]:
         """Return what `predict` does, until `stop` says to end.

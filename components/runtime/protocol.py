@@ -54,6 +54,10 @@ class StoppableRuntime(Protocol):
         """Return the means to stop one prediction."""
         ...
 
+    def halt(self) -> None:
+        """End every prediction that has no stop of its own, now and from now on, loading included."""
+        ...
+
     def predict_until_stopped(self, batch: Batch, stop: Stop) -> Batch:
         """Predict as `ModelRuntime.predict` does, until `stop` says to end.
 

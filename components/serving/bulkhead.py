@@ -78,6 +78,11 @@ class Bulkhead:
         """How many threads there are now."""
         return self._threads
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something runs in it."""
+        return bool(self._running)
+
     def offer(self, task: Task) -> bool:
         """Take a task, or return False at once when as many wait as may."""
         with self._changed:

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -32,6 +32,7 @@ from components.types.judging import GatewayStatus, WorkerStatus
 
 if TYPE_CHECKING:
     from components.serving.board import Board
+    from components.serving.bulkhead import Bulkhead
     from components.serving.judging import LiveJudge
     from components.serving.prediction_log import PredictionLog
 
@@ -86,6 +87,8 @@ class Gateway:
         self.board = board
         self.predictions = predictions
         self.registry: Any = None
+        self.bulkheads: list[Bulkhead] = []
+        """Those that belong to no model."""
         self._raw_token = token
         self._token = None if token is None else f"Bearer {token}".encode()
         self._user_header = USER_HEADER if user_header is None else user_header.lower().encode()
@@ -115,11 +118,15 @@ class Gateway:
             workers = self.board.workers()
         return GatewayStatus(workers, {name: judge.report() for name, judge in list(self.judges.items())})
 
-    def close(self) -> None:
-        """Ask whatever still computes to stop; the process is about to end."""
-        for traffic in self.table.traffic.values():
-            for bulkhead in traffic.all_bulkheads:
-                bulkhead.stop_all()
+    def close(self, time_s: float = 1.0) -> bool:
+        """Ask whatever still computes to stop, since the process is about to end; return whether all of it did."""
+        bulkheads = [*self.bulkheads, *(each for t in self.table.traffic.values() for each in t.all_bulkheads)]
+        for bulkhead in bulkheads:
+            bulkhead.stop_all()
+        end_s = monotonic() + time_s
+        while (is_busy := any(bulkhead.is_busy for bulkhead in bulkheads)) and monotonic() < end_s:
+            sleep(0.01)
+        return not is_busy
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""

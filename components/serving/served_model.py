@@ -104,15 +104,41 @@ class Stopwatch:
         return cpu_s if wall_s - cpu_s < _MACHINE_S else wall_s
 
 
-def load_served(placed: PlacedModel, stats: Measurements) -> ServedModel:
+class LoadStop:
+    """Ends the loading of one version, where its runtime hears it."""
+
+    def __init__(self) -> None:
+        """Let it load."""
+        self._runtime: object = None
+        self._terminate = False
+
+    @property
+    def terminate(self) -> bool:
+        """Whether loading is to end."""
+        return self._terminate
+
+    @terminate.setter
+    def terminate(self, value: bool) -> None:
+        self._terminate = value
+        if value and isinstance(self._runtime, StoppableRuntime):
+            self._runtime.halt()
+
+    def watch(self, runtime: ModelRuntime) -> None:
+        """Take the runtime that loads."""
+        self._runtime = runtime
+
+
+def load_served(placed: PlacedModel, stats: Measurements, stop: LoadStop | None = None) -> ServedModel:
     """Return a version, its bytes checked against its digest, loaded and warm.
 
     Raises:
         DigestMismatchError: the bytes are not those that were promised.
-        FaultError: the product cannot be loaded.
+        FaultError: the product cannot be loaded, or `stop` ended it.
         UnknownNameError: there is no such runtime.
     """
     runtime = find_runtime(placed.runtime)()
+    if stop is not None:
+        stop.watch(runtime)
     signature = runtime.load(ProductRef(placed.directory, placed.ref.digest, placed.runtime))
     return ServedModel(placed, runtime, signature, stats)
 

@@ -58,6 +58,7 @@ class SnapshotWatch:
         """When what has a problem is looked at again."""
         self._cache = VersionCache(gateway.stats, self._load_ended, retry_s)
         self._woken = asyncio.Event()
+        gateway.bulkheads.append(self._cache.bulkhead)
 
     def wake(self) -> None:
         """Look at the snapshot now, also if its file looks the same."""
@@ -92,9 +93,10 @@ class SnapshotWatch:
                 log.exception("the snapshot could not be followed; what was served is served on")
 
     async def _look(self) -> None:
-        for traffic in self._gateway.table.traffic.values():
-            for bulkhead in traffic.bulkheads:
-                bulkhead.stop_late()
+        for bulkhead in (self._cache.bulkhead, *(b for t in self._gateway.table.traffic.values() for b in t.bulkheads)):
+            bulkhead.stop_late()
+        if self._cache.has_let_go:
+            await asyncio.to_thread(self._cache.give_memory_back)
         stamp = _stamp_of(self._path)
         if stamp is None and self._stamp is not None:
             self._stamp = None

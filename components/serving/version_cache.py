@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 from collections.abc import Callable, Iterable
 from time import monotonic
@@ -10,11 +11,13 @@ from time import monotonic
 from components.errors import TowpathError
 from components.serving.bulkhead import Bulkhead, Task
 from components.serving.measurements import Measurements
-from components.serving.served_model import ServedModel, load_served
+from components.serving.served_model import LoadStop, ServedModel, load_served
 from components.types.release import ModelRef, PlacedModel
 
 _LOADING = 2
 """Most versions being loaded at once: a large one does not keep a small one waiting."""
+LOAD_S = 120.0
+"""A version that takes longer to load and warm up hangs; it is reported, and tried again."""
 
 log = logging.getLogger("towpath.gateway")
 
@@ -30,7 +33,9 @@ class VersionCache:
         self._loaded: dict[ModelRef, ServedModel] = {}
         self._loading: set[ModelRef] = set()
         self._failed: dict[ModelRef, tuple[PlacedModel, str, float]] = {}
-        self._threads = Bulkhead("load", _LOADING, waiting=10_000)
+        self.bulkhead = Bulkhead("load", _LOADING, waiting=10_000)
+        self.has_let_go = False
+        """Whether a version was forgotten since `give_memory_back`."""
 
     @property
     def is_loading(self) -> bool:
@@ -62,16 +67,24 @@ class VersionCache:
         def deliver(result: ServedModel | None, error: Exception | None) -> None:
             loop.call_soon_threadsafe(self._ended, placed, result, error)
 
-        self._threads.offer(Task(lambda stop: load_served(placed, stats), _NeverStopped(), deliver))  # noqa: ARG005
+        stop = LoadStop()
+        self.bulkhead.offer(Task(lambda _: load_served(placed, stats, stop), stop, deliver, LOAD_S))
 
     def keep(self, refs: Iterable[ModelRef]) -> None:
         """Forget every version but these: what still answers a request stays in memory until it has."""
         kept = set(refs)
         for ref in self._loaded.keys() - kept:
             del self._loaded[ref]
+            self.has_let_go = True
             log.info("%s version %d is let go of", ref.model, ref.version)
         for ref in self._failed.keys() - kept:
             del self._failed[ref]
+
+    def give_memory_back(self) -> None:
+        """Return the memory of forgotten versions to the system, which the C library would keep; takes milliseconds."""
+        self.has_let_go = False
+        if (trim := getattr(_c_library(), "malloc_trim", None)) is not None:
+            trim(0)
 
     def _ended(self, placed: PlacedModel, model: ServedModel | None, error: Exception | None) -> None:
         ref = placed.ref
@@ -88,7 +101,8 @@ class VersionCache:
         self._changed()
 
 
-class _NeverStopped:
-    """Loading is not stopped: a load that nobody wants any more is forgotten when it ends."""
-
-    terminate = False
+def _c_library() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # no such thing on Windows
+        return None
