@@ -28,6 +28,17 @@ class LogFolder:
         self._worker = worker
         self._count = 0
 
+    def prepare(self) -> None:
+        """Make the folder, so that one that cannot be written is known before the first file is due.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._unfinished.mkdir(parents=True, exist_ok=True)
+        probe = self._unfinished / f"{self._mine}-0{_PART}"
+        probe.touch()
+        probe.unlink()
+
     def put(self, model: str, version: int, first_s: float, write: Callable[[Path], None]) -> int:
         """Let `write` fill a file, put it in its place, and return its size in bytes.
 

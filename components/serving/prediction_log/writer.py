@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,7 @@ class Writer:
         """Write until stopped."""
         import pyarrow.parquet  # noqa: F401 - now, before requests come: it takes a fifth of a second
 
+        self._try(self._folder.prepare)
         self._tidy()
         while not self._stopping.wait(_LOOK_S):
             self._drain()
@@ -135,12 +137,18 @@ class Writer:
         self._tidy()
 
     def _tidy(self) -> None:
-        try:
+        def tidy() -> None:
             self._counts.deleted += self._folder.sweep()
             self._counts.deleted += self._folder.keep_within(self._options.total_bytes)
+
+        self._try(tidy)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
         except OSError as error:
             self._counts.failures += 1
-            self._failed(f"old files of the prediction log in {self._options.folder} cannot be deleted: {error}")
+            self._failed(f"the prediction log cannot use {self._options.folder}: {error}; it goes on trying")
 
     def _close_all(self) -> None:
         for key, file in list(self._open.items()):
