@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from secrets import randbits
 from typing import Any
@@ -24,11 +25,7 @@ _LEAST_ROWS = 8
 
 
 class Board:
-    """The folder as one worker sees it; files survive a restart of the worker.
-
-    Raises:
-        InfrastructureError: the folder cannot be made.
-    """
+    """The folder as one worker sees it; files survive a restart of the worker."""
 
     def __init__(
         self,
@@ -55,8 +52,9 @@ class Board:
         self.process = randbits(62)
         """A token of this process's life."""
         self._rows = max(workers, worker + 1, _LEAST_ROWS)
-        for name in ("workers", "totals"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # a full disk is no reason not to serve; `beat` will say so
+            for name in ("workers", "totals"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
         self._before: Totals = _read_json(self._totals_file)
 
     def rollout(self, split: TrafficSplit) -> RolloutBoard:

@@ -7,19 +7,19 @@ the new version, over the counts of all workers. The e-value depends on those su
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from components.judge.latency import bin_of
 from components.serving.board import Board
 from components.serving.board.layout import INDEX_OF_KIND, INDEX_OF_ROLE, KINDS, ROLES
+from components.serving.judging.brakes import Brakes
 from components.serving.judging.deaths import deaths
 from components.serving.judging.drift_counts import DriftCounts
-from components.serving.judging.evidence import CANARY, SHADOW, STABLE, alarm, breaker_sentence
+from components.serving.judging.evidence import CANARY, SHADOW, STABLE
 from components.serving.judging.predictions import Outputs, differ, label_of, value_of
 from components.serving.judging.reports import make_report
 from components.serving.judging.stable_norm import StableNorm
@@ -30,8 +30,6 @@ from components.types.release import JudgeSettings, Role, TrafficSplit
 _SEEN, _BAD, _PAIR = 0, 1, 1 + len(KINDS)
 """Bits of a user in the table: seen at all, then one per kind, then one per kind for pairs."""
 _SLOW, _LABEL, _SERVER = (INDEX_OF_KIND[kind] for kind in (BadEvent.SLOW, BadEvent.LABEL_ERROR, BadEvent.SERVER_ERROR))
-
-log = logging.getLogger("towpath.gateway")
 
 
 class LiveJudge:
@@ -63,8 +61,7 @@ class LiveJudge:
         self._norm = StableNorm(self._rollout)
         self._drift = DriftCounts(self._rollout, settings)
         self._has_canary = split.canary is not None
-        self._watches_first = self._has_canary
-        """Whether the breaker still looks at the canary's first requests."""
+        self._brakes = Brakes(self._rollout, split, settings)
         self._told_s = time.monotonic()
         self._lock = threading.Lock()
         self._thread = threading.get_ident()
@@ -134,7 +131,7 @@ class LiveJudge:
         if bad is not None:
             self._went_wrong(index, user, bad)
         if index == CANARY:
-            self._watch_breaker(bad)
+            self._brakes.watch_first(self.flush, failed=bad in FAILURES)
 
     def mirrored(
         self,
@@ -229,10 +226,7 @@ class LiveJudge:
 
     def obey_kill_switch(self) -> None:
         """Set the weight to 0 if a person killed this revision or a later one; it stays 0."""
-        killed = self._board.killed(self.split.model)
-        if killed is not None and killed >= self.split.rev and not self._rollout.is_killed:
-            self._rollout.kill()
-            log.warning("%s revision %d: a person set the canary to 0 here", self.split.model, self.split.rev)
+        self._brakes.obey(self._board.killed(self.split.model))
 
     def close(self) -> None:
         """Flush for the last time; whatever still computes here is not a death in flight."""
@@ -249,7 +243,7 @@ class LiveJudge:
         if self._users.first(user, _BAD + kind):
             own["arms"]["bad"][0, index, kind] += 1
             if index == CANARY:
-                self._judge()
+                self._brakes.judge()
 
     def _pair(self, user: int, kind: int, *, shadow: bool, stable: bool) -> None:
         if not (shadow or stable) or not self._users.first(user, _PAIR + kind):
@@ -257,30 +251,7 @@ class LiveJudge:
         name = "both" if shadow and stable else "only_shadow" if shadow else "only_stable"
         self._rollout.own["pairs"][name][0, kind] += 1
         if shadow:
-            self._judge()
-
-    def _judge(self) -> None:
-        if not self.stopped and (sentence := alarm(self._rollout.rows, self.split, self.settings)) is not None:
-            self._stop(self._rollout.raise_alarm, sentence)
-
-    def _watch_breaker(self, bad: BadEvent | None) -> None:
-        rows, own = self._rollout.rows, self._rollout.own
-        if not self._watches_first or rows["first_requests"].sum() >= self.settings.breaker_requests:
-            self._watches_first = False
-            return
-        own["first_requests"] += 1
-        own["first_failures"] += bad in FAILURES
-        if rows["first_failures"].sum() >= self.settings.breaker_failures and not self.stopped:
-            self.flush()  # the more is known of stable, the surer it is
-            if (sentence := breaker_sentence(rows, self.split, self.settings)) is not None:
-                self._stop(self._rollout.trip_breaker, sentence)
-
-    def _stop(self, by: Callable[[str], bool], sentence: str) -> None:
-        try:
-            if by(sentence):
-                log.error("%s revision %d: %s; the weight is 0", self.split.model, self.split.rev, sentence)
-        except OSError as error:  # the weight is 0 all the same
-            log.error("%s revision %d: %s; could not be kept: %s", self.split.model, self.split.rev, sentence, error)
+            self._brakes.judge()
 
     def _take_over(self) -> None:
         """Count a predecessor that died while the new version computed as that version's failure."""
@@ -291,9 +262,9 @@ class LiveJudge:
             self._tallies[index].bad[_SERVER] += 1
             if index == CANARY:
                 own["arms"]["bad"][0, index, _SERVER] += 1
-                self._watch_breaker(BadEvent.SERVER_ERROR)
+                self._brakes.watch_first(self.flush, failed=True)
             else:
                 own["pairs"]["only_shadow"][0, _SERVER] += 1
             if sentence is not None:
-                self._stop(self._rollout.trip_breaker, sentence)
-            self._judge()
+                self._brakes.trip(sentence)
+            self._brakes.judge()

@@ -178,6 +178,24 @@ def test_a_mapped_file_has_its_blocks_before_they_are_needed(tmp_path):
     assert found.st_blocks * 512 >= 1 << 20, "a write to a hole on a full disk would kill the process"
 
 
+@pytest.fixture
+def full_disk():
+    """Let no file grow beyond a megabyte, as a full disk would not."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_on_a_full_disk_a_rollout_is_refused_and_what_goes_on_goes_on(tmp_path, full_disk):
+    board = Board(tmp_path)
+    with pytest.raises(InfrastructureError, match="cannot be kept: File too large"):
+        board.rollout(SPLIT)
+    board.beat({"taxi": 6}, {}, {})
+    assert board.workers()[0].revs == {"taxi": 6}
+
+
 def test_a_kill_switch_is_read_whatever_is_in_it(tmp_path):
     switch = KillSwitch(tmp_path / "router.json")
     assert switch.held("taxi") is None
