@@ -81,6 +81,11 @@ class Ledger(RolloutRecords):
         with self._ready().reading() as connection:
             return rows.slots_of(connection)
 
+    def chains(self) -> tuple[tuple[str, Environment], ...]:
+        """Return every model and environment that is to be verified: also one whose slot was deleted."""
+        with self._ready().reading() as connection:
+            return rows.chains_of(connection)
+
     def events(self, model: str, env: Environment, *, after_rev: int = 0) -> tuple[Event, ...]:
         """Return a slot's events in order of revision."""
         with self._ready().reading() as connection:

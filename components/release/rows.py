@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, union
 from sqlalchemy.engine import Connection
 
 from components.errors import UnknownNameError
@@ -78,6 +78,13 @@ def slots_of(connection: Connection) -> tuple[Slot, ...]:
     """Return every slot, by model and environment."""
     table = tables.slot
     return tuple(_to_slot(row) for row in connection.execute(select(table).order_by(table.c.model, table.c.env)))
+
+
+def chains_of(connection: Connection) -> tuple[tuple[str, Environment], ...]:
+    """Return every model and environment of which there is a slot or an event."""
+    slot, event = tables.slot.c, tables.event.c
+    pairs = union(select(slot.model, slot.env), select(event.model, event.env))
+    return tuple(sorted((row.model, Environment(row.env)) for row in connection.execute(pairs)))
 
 
 def events_of(connection: Connection, model: str, env: Environment, after_rev: int = 0) -> tuple[Event, ...]:

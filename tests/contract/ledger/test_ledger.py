@@ -163,6 +163,14 @@ def test_an_export_of_nothing_has_no_head(ledger: Ledger) -> None:
     assert ledger.replayed(MODEL, LOCAL) == ledger.slot(MODEL, LOCAL)
 
 
+def test_a_chain_whose_slot_was_deleted_is_still_to_be_verified(ledger: Ledger, ledger_url: str) -> None:
+    ledger.commit(to_stable(1, ledger.slot(MODEL, LOCAL)))
+    ledger.commit(to_stable(2, ledger.slot(MODEL, LOCAL), env=Environment.STAGING, expected_rev=0))
+    tamper(ledger_url, "DELETE FROM slot WHERE env = 'local'", "DELETE FROM event WHERE env = 'staging'")
+    assert ledger.chains() == ((MODEL, LOCAL), (MODEL, Environment.STAGING))
+    assert not any(ledger.verify(model, env).intact for model, env in ledger.chains())
+
+
 def test_nothing_is_built_on_an_edited_slot(ledger: Ledger, ledger_url: str) -> None:
     first = ledger.commit(to_stable(1, ledger.slot(MODEL, LOCAL)))
     tamper(ledger_url, "UPDATE slot SET stable = 2")
