@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SECTIONS = ("pipeline", "gateway", "harness", "scale", "judge")
+SECTIONS = ("pipeline", "gateway", "harness", "scale", "judge", "live")
 TARGET = Path("reports/bench")
 
 
