@@ -129,7 +129,8 @@ def _steps(points: Sequence[Point], box: _Box) -> Iterable[Tick]:
         now = (point.rev, point.role, point.weight)
         if now != before:
             at = box.x(point.at_s)
-            label = f"{point.role} {point.weight} %" if point.role == "canary" else point.role
+            share = f" {point.weight} %" if point.weight else " stopped"
+            label = point.role + share if point.role == "canary" else point.role
             is_far = at - labelled >= _LABEL_APART and at <= 100 - _LABEL_APART
             yield Tick(at, label if is_far else "")
             labelled = at if is_far else labelled

@@ -29,7 +29,7 @@ REFRESH_S = 3
 """While something is on its way; `IDLE_REFRESH_S` otherwise, so that an open page notices when something starts."""
 IDLE_REFRESH_S = 30
 STALE_S = 180.0
-"""A view this old while something is on its way: nobody ticks."""
+"""A view this old while something is on its way: the tick does not run."""
 
 HTML = b"text/html; charset=utf-8"
 HEADERS = (
@@ -126,7 +126,7 @@ def _read_ledger(source: PageSource, now: datetime) -> _Ledger:
     try:
         view = load(ReleaseView, orjson.loads(path.read_bytes()))
     except FileNotFoundError:
-        text = "Nothing was promoted here yet, or nobody ticks. The live figures of the gateway are shown."
+        text = "Nothing was promoted here yet, or the tick does not run. The live figures of the gateway are shown."
         return _Ledger(None, None, (Notice(Tone.WARNING, "There is no view of the ledger", text),))
     except (OSError, ValueError) as error:
         text = f"{os.fspath(path)}: {error}. The live figures of the gateway are shown."
@@ -139,7 +139,7 @@ def _staleness(ledger: _Ledger, is_moving: bool) -> tuple[Notice, ...]:
     if ledger.view is None or not is_moving or (ledger.age_s is not None and ledger.age_s <= STALE_S):
         return ledger.notices
     age = "of an unknown time" if ledger.age_s is None else f"{duration(ledger.age_s)} old"
-    text = f"It is {age}, while a rollout is on its way: gates, approvals and events may have moved on. Nobody ticks."
+    text = f"It is {age}, while a rollout is on its way: gates, approvals and events may have moved on. Is the tick running?"
     return (*ledger.notices, Notice(Tone.WARNING, "The ledger's view is stale", text))
 
 

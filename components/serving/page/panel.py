@@ -110,7 +110,7 @@ def make_panel(model: str, view: ModelView | None, status: GatewayStatus) -> Pan
         report=report,
         state=state,
         tone=tone,
-        headline=_headline(stable, canary, shadow, candidate, weight),
+        headline=_headline(stable, canary, shadow, candidate, weight, tone is Tone.BAD),
         is_moving=is_moving,
         notices=(*_alarms(report), *_pauses(view), *_disagreements(view, report, workers), *_problems(workers)),
         bars=_bars(stable, canary, weight),
@@ -152,8 +152,12 @@ def _state(view: ModelView | None, report: JudgeReport | None, is_moving: bool) 
     return "steady", Tone.GOOD
 
 
-def _headline(stable: int | None, canary: int | None, shadow: int | None, candidate: int | None, weight: int) -> str:
+def _headline(
+    stable: int | None, canary: int | None, shadow: int | None, candidate: int | None, weight: int, is_stopped: bool
+) -> str:
     answers = "No version is stable." if stable is None else f"Version {stable} is stable and answers everyone."
+    if canary is not None and is_stopped:
+        return f"{answers} Version {canary} was stopped."
     if canary is not None and stable is not None:
         return f"Version {canary} answers {weight} % of the users, version {stable} the others."
     if canary is not None:

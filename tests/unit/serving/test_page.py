@@ -137,7 +137,9 @@ def test_nothing_on_its_way_is_said_calmly_and_seldom_reloaded(tmp_path):
 def test_a_stopped_canary_is_said_first_with_the_weight_in_effect(rollout, change, said):
     found = shown(rollout, canary_report(weight=0, **change))
     assert said in found.text
-    assert "Version 8 answers 0 % of the users" in found.text
+    assert "Version 7 is stable and answers everyone. Version 8 was stopped." in found.text
+    assert "canary: version 8, 0 % of the users" in found.text
+    assert "Next:" not in found.text
     assert ("div", "role", "alert") in found.attributes
 
 
