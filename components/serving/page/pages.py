@@ -139,7 +139,10 @@ def _staleness(ledger: _Ledger, is_moving: bool) -> tuple[Notice, ...]:
     if ledger.view is None or not is_moving or (ledger.age_s is not None and ledger.age_s <= STALE_S):
         return ledger.notices
     age = "of an unknown time" if ledger.age_s is None else f"{duration(ledger.age_s)} old"
-    text = f"It is {age}, while a rollout is on its way: gates, approvals and events may have moved on. Is the tick running?"
+    text = (
+        f"It is {age}, while a rollout is on its way: gates, approvals and events may have moved on. "
+        "See that `towpath tick` runs."
+    )
     return (*ledger.notices, Notice(Tone.WARNING, "The ledger's view is stale", text))
 
 
