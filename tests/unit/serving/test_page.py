@@ -288,6 +288,17 @@ def test_the_threshold_is_the_judges_own(rollout):
     assert "aborted at 20" in found.text
 
 
+def test_a_long_past_is_cut_and_it_is_said_where_the_rest_is(tmp_path):
+    old = model_view().events[-1]
+    events = tuple(replace(old, rev=100 - index, reason=f"reason {index}") for index in range(60))
+    write_view(tmp_path, model_view(events=events, versions=model_view().versions * 8))
+    text = shown(tmp_path, canary_report()).text
+    assert "reason 39" in text
+    assert "reason 40" not in text
+    assert "20 older ones are in the ledger: towpath ledger show churn" in text
+    assert "12 older ones are in the ledger." in text
+
+
 def test_a_judge_that_has_nothing_yet_is_shown(rollout):
     nobody = ArmReport(8, 0, 0, {}, 0, None, None, None, None)
     text = shown(rollout, canary_report(canary=nobody, e_values={}, e_value=0.0)).text
