@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from components.serving.measurements import publish_totals
@@ -33,6 +35,9 @@ class Pulse:
         try:
             while True:
                 self.beat()
+                if (board := self._gateway.board) is not None and board.is_untidy:
+                    with suppress(OSError):  # files that stay harm nobody
+                        await asyncio.to_thread(board.tidy)
                 await asyncio.sleep(EVERY_S)
         finally:
             if self._history is not None:
@@ -64,5 +69,5 @@ class Pulse:
 
     async def _keep_history(self) -> None:
         # only while there is something to draw: the page's modules take their time and memory
-        page = await asyncio.to_thread(__import__, "components.serving.page", fromlist=["keep_history"])
+        page = await asyncio.to_thread(import_module, "components.serving.page")
         await page.keep_history(self._gateway)

@@ -49,6 +49,7 @@ class Board:
         self.worker = worker
         self.predecessor = predecessor
         self._kill_switch = kill_switch
+        self._untidy: dict[str, TrafficSplit] = {}
         self.process = randbits(62)
         """A token of this process's life."""
         self._rows = max(workers, worker + 1, _LEAST_ROWS)
@@ -58,16 +59,26 @@ class Board:
         self._before: Totals = _read_json(self._totals_file)
 
     def rollout(self, split: TrafficSplit) -> RolloutBoard:
-        """Return a rollout's board, and remove those of long before.
+        """Return a rollout's board.
 
         Raises:
             InfrastructureError: its files cannot be kept.
         """
-        folder = self.folder / "rollouts" / split.model
-        board = RolloutBoard(folder, split, self.worker, self._rows)
-        remove_rollouts(folder, split)
-        remove_windows(self.folder / "windows" / split.model, split.versions)
+        board = RolloutBoard(self.folder / "rollouts" / split.model, split, self.worker, self._rows)
+        self._untidy[split.model] = split
         return board
+
+    @property
+    def is_untidy(self) -> bool:
+        """Whether there may be files that nobody needs."""
+        return bool(self._untidy)
+
+    def tidy(self) -> None:
+        """Remove the files of long before; takes a disk's time, and may be called in any thread."""
+        while self._untidy:
+            model, split = self._untidy.popitem()
+            remove_rollouts(self.folder / "rollouts" / model, split)
+            remove_windows(self.folder / "windows" / model, split.versions)
 
     def killed(self, model: str) -> int | None:
         """Return the revision up to which a person wants no canary of `model`, or None."""

@@ -129,6 +129,8 @@ def test_old_rollouts_leave_and_the_one_before_stays(tmp_path):
     for rev in (5, 6, 7):
         board.rollout(TrafficSplit("taxi", rev, stable=3))
     board.rollout(TrafficSplit("adult", 1, stable=1))
+    board.tidy()
+    assert not board.is_untidy
     revs = sorted(path.name.split("-")[0] for path in (tmp_path / "rollouts" / "taxi").iterdir())
     assert revs == ["6", "7"]
     assert (tmp_path / "rollouts" / "adult").is_dir()
@@ -139,6 +141,7 @@ def test_windows_of_versions_that_no_role_needs_leave(tmp_path):
     for version in (3, 4):
         board.windows("taxi", Role.STABLE, version)
     board.rollout(TrafficSplit("taxi", 8, stable=4))
+    board.tidy()
     assert [path.name.split("-")[1] for path in (tmp_path / "windows" / "taxi").iterdir()] == ["4"]
 
 
