@@ -63,7 +63,7 @@ def enter(
     if target.ledger_url != source.ledger_url:
         target.ledger().record_version(recorded)
         for evidence in reversed(source.ledger().evidence(model, source.name, version)):
-            if evidence.artifact_digest == recorded.digest and evidence.kind not in _PASSING:
+            if evidence.kind not in _PASSING:
                 target.ledger().add_evidence(evidence)
     return recorded
 
