@@ -157,7 +157,7 @@ def test_a_promotion_and_a_rollback_at_once_leave_one_of_them_and_the_traffic_wh
     assert [event.rev for event in events] == list(range(1, slot.rev + 1))
     reconcile(env)
     assert env.memory.traffic() == split_of(slot)
-    assert slot.canary is None
+    assert env.ledger().replayed(MODEL, env.name) == slot
 
 
 @pytest.mark.parametrize("move", [operate.pause, operate.resume, operate.abort])
