@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from bench.gateway import CASES, INFER, INVOKE, Case, body, first_answer, server
 from bench.live_gateway import CLIENTS, MODEL, Gateway, asked, clients, gateway, nonsense, numbered, question_of
@@ -62,23 +63,43 @@ def cost(folder: Path, rounds: int, seconds: float) -> Figures:
     products = {version: network_product(folder / str(version), seed=version) for version in (1, 2)}
     plain = [sys.executable, "-m", "bench.plain_app", str(products[1].directory / GRAPH_FILE), "{port}"]
     cases = [case for case in CASES if case.path == INFER or case.rows > 1 or case.clients == CLIENTS]
-    ratios: dict[str, list[float]] = {}
+    rates: dict[str, list[float]] = {}
+    works: dict[str, list[float]] = {}
     with ExitStack() as stack:
         ours = stack.enter_context(gateway(folder, products, body(Case(INVOKE, 1, 1)), stable=1, canary=2, weight=5))
-        port, _ = stack.enter_context(server(plain))
+        port, pid = stack.enter_context(server(plain))
         first_answer(port)
         stack.enter_context(_scraped(ours.port))
         for _ in range(rounds):
             for case in cases:
-                question = body(case)
-                rates = [requests_per_s(each, case.path, question, case.clients, seconds) for each in (ours.port, port)]
-                ratios.setdefault(case.name, []).append(rates[0] / rates[1])
+                rate, work_s = _loaded(ours.port, ours.pid, case, seconds)
+                plain_rate, plain_work_s = _loaded(port, pid, case, seconds)
+                rates.setdefault(case.name, []).append(rate / plain_rate)
+                works.setdefault(case.name, []).append(plain_work_s / work_s)
         weight = ours.status()["reports"][MODEL]["weight"]
-    figures = [
-        _least(f"{name} / plain app, canary and log on", statistics.median(found), LEAST_OF_PLAIN)
-        for name, found in ratios.items()
+    return [
+        *(
+            _least(f"{name} / plain app, canary and log on", statistics.median(found), LEAST_OF_PLAIN)
+            for name, found in rates.items()
+        ),
+        *(
+            _stated(f"{name}: the plain app's processor time a request / ours", round(statistics.median(found), 3))
+            for name, found in works.items()
+        ),
+        _least("weight of the sound canary after all of them", weight, 5),
     ]
-    return [*figures, _least("weight of the sound canary after all of them", weight, 5)]
+
+
+def _loaded(port: int, pid: int, case: Case, seconds: float) -> tuple[float, float]:
+    """Return a server's rate and its processor time a request: of all its processes, and hardly of its neighbours."""
+    before_s = _worked_s(pid)
+    rate = requests_per_s(port, case.path, body(case), case.clients, seconds)
+    return rate, (_worked_s(pid) - before_s) / (rate * seconds)
+
+
+def _worked_s(pid: int) -> float:
+    family = psutil.Process(pid)
+    return sum(sum(each.cpu_times()[:2]) for each in (family, *family.children(recursive=True)))
 
 
 def shadow(folder: Path, rounds: int, seconds: float) -> Figures:

@@ -33,6 +33,7 @@ class Gateway(NamedTuple):
     """A running gateway and the snapshot that it follows."""
 
     port: int
+    pid: int
     snapshot: Path
     sequence: list[int]
 
@@ -71,12 +72,12 @@ class Gateway(NamedTuple):
 def gateway(folder: Path, products: dict[int, ProductRef], question: bytes, **split: int) -> Iterator[Gateway]:
     """Run a gateway with its prediction log on."""
     snapshot = folder / "router.json"
-    made = Gateway(0, snapshot, [0])
+    made = Gateway(0, 0, snapshot, [0])
     made.route(products, **split)
     command = [sys.executable, "-m", "components.serving", "--snapshot", str(snapshot), "--port", "{port}"]
-    with server([*command, "--log-dir", str(folder / "predictions")]) as (port, _):
+    with server([*command, "--log-dir", str(folder / "predictions")]) as (port, pid):
         first_answer(port, question=question)
-        yield made._replace(port=port)
+        yield made._replace(port=port, pid=pid)
 
 
 def numbered(folder: Path, versions: range) -> dict[int, ProductRef]:
