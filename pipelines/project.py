@@ -1,4 +1,4 @@
-"""Check a whole project: every configuration file, dvc.yaml, suites, architectures. Changes nothing."""
+"""Check a whole project: configuration, release plans, environments, dvc.yaml, suites, architectures."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 import yaml
 
 from components.errors import BadInputError
+from components.release.plan import PLANS_DIR, load_plan
 from components.training.core.config import task_parameters
 from pipelines.config import ModelConfig, load_model, model_names
+from pipelines.release.environments import environment_problems
 
 
 def project_problems(root: Path = Path()) -> list[str]:
@@ -22,7 +24,17 @@ def project_problems(root: Path = Path()) -> list[str]:
             problems.extend(_model_problems(load_model(name, root), root))
         except BadInputError as error:
             problems.append(str(error))
-    return problems + _pipeline_problems(names, root)
+    return [*problems, *_pipeline_problems(names, root), *_plan_problems(root), *environment_problems(root)]
+
+
+def _plan_problems(root: Path) -> list[str]:
+    problems = []
+    for path in sorted((root / PLANS_DIR).glob("*.yaml")):
+        try:
+            load_plan(path.stem, root)
+        except BadInputError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _model_problems(config: ModelConfig, root: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -158,6 +159,18 @@ class ReleasePlan(Section):
         """What the gateway is told."""
         psi_min = self.shadow.psi_min if self.shadow else ShadowStep().psi_min
         return JudgeSettings(steps=max(1, len(self.canary)), psi_min=psi_min, **self.judge.model_dump())
+
+
+def plan_schema() -> dict[str, Any]:
+    """Return the JSON schema of a plan's file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Towpath release plan",
+        "type": "object",
+        "properties": {"plan": ReleasePlan.model_json_schema()},
+        "required": ["plan"],
+        "additionalProperties": False,
+    }
 
 
 def load_plan(name: str, root: Path = Path()) -> ReleasePlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,12 +13,33 @@ config = typer.Typer(help="Show and check configuration files.", no_args_is_help
 suite = typer.Typer(help="Work on expectation suites.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@config.command()
-def schema() -> None:
-    """Print the JSON schema of a model's configuration file."""
-    from pipelines.config import configuration_schema
+class Kind(StrEnum):
+    """What a configuration file is about."""
 
-    print_json(configuration_schema())
+    MODEL = "model"
+    ENVIRONMENT = "environment"
+    PLAN = "plan"
+
+
+@config.command()
+def schema(
+    kind: Annotated[
+        Kind, typer.Argument(help="Whose files: a model's, an environment's, a release plan's.")
+    ] = Kind.MODEL,
+) -> None:
+    """Print the JSON schema of a configuration file."""
+    if kind is Kind.PLAN:
+        from components.release.plan import plan_schema
+
+        print_json(plan_schema())
+    elif kind is Kind.ENVIRONMENT:
+        from pipelines.release.environments import environment_schema
+
+        print_json(environment_schema())
+    else:
+        from pipelines.config import configuration_schema
+
+        print_json(configuration_schema())
 
 
 @config.command()
@@ -32,7 +54,7 @@ def show(model: str) -> None:
 
 @config.command()
 def check(json: JsonOption = False) -> None:
-    """Check every configuration file, dvc.yaml, suites and architectures; exit 2 when something is wrong."""
+    """Check all configuration, plans, environments, dvc.yaml, suites and architectures; exit 2 when something is wrong."""
     from pipelines.project import project_problems
 
     problems = project_problems()
