@@ -136,9 +136,10 @@ def with_stored(given: RolloutEvidence, kind: str, **changed: Any) -> RolloutEvi
 
 def on_the_way(plan: ReleasePlan, env: Environment = Environment.PRODUCTION) -> dict[str, Slot]:
     """Return a slot for each step of a plan, by the target that led there."""
-    at, found = slot(env, candidate=NEW), {}
-    target = "candidate"
+    at, target = slot(env, candidate=NEW), "candidate"
+    found: dict[str, Slot] = {}
     while target != "stable":
+        assert target not in found
         found[target] = at
         step = next_step(plan, at)
         assert step is not None

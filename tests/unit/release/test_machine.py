@@ -48,7 +48,7 @@ class TestWholeRollouts:
         assert all(each.passed for each in entry_verdicts(PLAN, empty.env, empty, evidence(empty)))
         here = empty.at(7, replace(empty.placement, candidate=NEW))
         walked, seconds = [], 0.0
-        while here.stable != NEW:
+        while here.stable != NEW and len(walked) < 9:
             for after_s in range(0, 4_000, 60):  # a tick a minute
                 action = next_action(PLAN, here, evidence(here, after_s=after_s, approvals=()))
                 assert not isinstance(action, Pause | RollBack), describe(PLAN, here, action)
@@ -90,7 +90,7 @@ class TestWholeRollouts:
     def test_a_demo_walks_through_in_seconds(self) -> None:
         plan = load_plan("demo")
         here, targets = slot(candidate=NEW), []
-        while here.stable != NEW:
+        while here.stable != NEW and len(targets) < 9:
             served = report(here, seconds=3, requests=400)
             given = evidence(here, after_s=3, report=served, approvals=())
             targets.append(next_target(plan, here))
