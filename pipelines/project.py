@@ -10,7 +10,7 @@ from components.errors import BadInputError
 from components.release.plan import PLANS_DIR, load_plan
 from components.training.core.config import task_parameters
 from pipelines.config import ModelConfig, load_model, model_names
-from pipelines.release.environments import environment_problems
+from pipelines.release.environment_check import environment_problems
 
 
 def project_problems(root: Path = Path()) -> list[str]:

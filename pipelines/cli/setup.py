@@ -23,9 +23,7 @@ class Kind(StrEnum):
 
 @config.command()
 def schema(
-    kind: Annotated[
-        Kind, typer.Argument(help="Whose files: a model's, an environment's, a release plan's.")
-    ] = Kind.MODEL,
+    kind: Annotated[Kind, typer.Argument(help="A model's, an environment's, a plan's.")] = Kind.MODEL,
 ) -> None:
     """Print the JSON schema of a configuration file."""
     if kind is Kind.PLAN:
@@ -33,7 +31,7 @@ def schema(
 
         print_json(plan_schema())
     elif kind is Kind.ENVIRONMENT:
-        from pipelines.release.environments import environment_schema
+        from pipelines.release.environment_check import environment_schema
 
         print_json(environment_schema())
     else:
@@ -54,7 +52,7 @@ def show(model: str) -> None:
 
 @config.command()
 def check(json: JsonOption = False) -> None:
-    """Check all configuration, plans, environments, dvc.yaml, suites and architectures; exit 2 when something is wrong."""
+    """Check configuration, plans, environments, dvc.yaml, suites, architectures; exit 2 when something is wrong."""
     from pipelines.project import project_problems
 
     problems = project_problems()
