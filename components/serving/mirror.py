@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 WAITING = 128
 """Most requests waiting for the shadow: at the largest body together 128 MiB."""
+_TOLD_S = 0.01
+"""How often the judge is told of what the shadow answered: waking the event loop for each answer would cost every
+request a system call, and telling of many at once would make one wait."""
 
 log = logging.getLogger("towpath.gateway")
 
@@ -46,14 +49,26 @@ class Mirror:
         self._judge = judge
         self._time_limit_s = time_limit_s
         self._tell = tell
+        self._answered: deque[tuple[Asked, Attempt, Attempt]] = deque()
+        """Request, stable's attempt and the shadow's: filled in the thread, emptied on the event loop."""
+        self._asked = 0
+        """How many were put to the shadow of which the judge was not told yet."""
 
     def offer(self, asked: Asked, stable: Attempt) -> None:
         """Mirror a request, or leave it out when too many wait; returns at once."""
-        loop = asyncio.get_running_loop()
         call = partial(self._attempt, asked, stable)
-        task = Task(call, self.shadow.make_stop(), partial(self._deliver, loop, asked, stable), self._time_limit_s)
+        task = Task(call, self.shadow.make_stop(), partial(self._note, asked, stable), self._time_limit_s)
         if not self.bulkhead.offer(task):
             self._judge.dropped()
+            return
+        self._asked += 1
+        if self._asked == 1:
+            asyncio.get_running_loop().call_later(_TOLD_S, self._tell_judge)
+
+    def end(self) -> None:
+        """Ask nobody any more, and tell nobody of what is still computed."""
+        self.bulkhead.stop_all()
+        self._asked = 0
 
     def _attempt(self, asked: Asked, stable: Attempt, stop: Stop) -> Attempt:
         with self._judge.running(Role.SHADOW):
@@ -78,25 +93,22 @@ class Mirror:
             attempt.bad, attempt.outputs = BadEvent.TIMEOUT, None
         return attempt
 
-    def _deliver(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        asked: Asked,
-        stable: Attempt,
-        attempt: Any,
-        error: Exception | None,
-    ) -> None:
-        """Hand the pair over to the event loop, to which the judge belongs; called in the thread."""
+    def _note(self, asked: Asked, stable: Attempt, shadow: Any, error: Exception | None) -> None:
+        """Keep a pair until the event loop, to which the judge belongs, looks for it; called in the thread."""
         if error is not None:
-            log.error("the shadow of %s could not be judged", self.shadow.ref.model, exc_info=error)
-            return
-        with suppress(RuntimeError):  # the loop ended meanwhile
-            loop.call_soon_threadsafe(self._judged, asked, stable, attempt)
+            log.error("the shadow of %s could not be asked", self.shadow.ref.model, exc_info=error)
+            shadow = failed(self.shadow, Role.SHADOW, BadEvent.SERVER_ERROR, 0.0)
+        self._answered.append((asked, stable, shadow))
 
-    def _judged(self, asked: Asked, stable: Attempt, shadow: Attempt) -> None:
-        assert stable.outputs is not None
-        self._judge.mirrored(
-            asked.user, asked.request, stable.outputs, shadow.outputs, stable.seconds, shadow.seconds, shadow.bad
-        )
-        if self._tell is not None:
-            self._tell(asked, shadow)
+    def _tell_judge(self) -> None:
+        while self._answered and self._asked:
+            asked, stable, shadow = self._answered.popleft()
+            self._asked -= 1
+            assert stable.outputs is not None
+            self._judge.mirrored(
+                asked.user, asked.request, stable.outputs, shadow.outputs, stable.seconds, shadow.seconds, shadow.bad
+            )
+            if self._tell is not None:
+                self._tell(asked, shadow)
+        if self._asked:
+            asyncio.get_running_loop().call_later(_TOLD_S, self._tell_judge)

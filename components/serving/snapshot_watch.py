@@ -210,7 +210,7 @@ class SnapshotWatch:
         for name, old in before.items():
             new = now.get(name)
             if old.mirror is not None and (new is None or new.mirror is not old.mirror):
-                old.mirror.bulkhead.stop_all()
+                old.mirror.end()
             if new is None:
                 self._replace_judge(name, None)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from copy import copy
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,9 @@ class Traffic:
         self.mirror: Mirror | None = None
         self.settings = settings or JudgeSettings()
         self._bulkhead: Bulkhead | None = None
+        # a comparable time costs two system calls, and nothing is compared where nothing is tried out
+        is_compared = self.canary is not None or split.shadow is not None
+        self._compute = Attempt.compute_timed if is_compared else Attempt.compute_clocked
         if self.canary is not None:
             self._bulkhead = Bulkhead(f"canary-{split.model}", CANARY_THREADS, CANARY_WAITING)
         if split.shadow is not None and judge is not None:
@@ -130,7 +134,7 @@ class Traffic:
 
     async def _by_stable(self, asked: Asked, time_s: float) -> Reply:
         assert self.stable is not None
-        return await answer_by(asked, self.stable, Role.STABLE, time_s, is_timed=self.judge is not None)
+        return await answer_by(asked, self.stable, Role.STABLE, time_s, self._compute)
 
     async def _by_canary(self, asked: Asked, canary: ServedModel, judge: LiveJudge, time_s: float) -> Reply:
         """Return the canary's answer, or stable's where the canary has none."""
@@ -168,7 +172,11 @@ class Traffic:
 
 
 async def answer_by(
-    asked: Asked, model: ServedModel, role: Role | None, time_s: float, *, is_timed: bool = False
+    asked: Asked,
+    model: ServedModel,
+    role: Role | None,
+    time_s: float,
+    compute: Callable[[Attempt, Stop | None], None] = Attempt.compute,
 ) -> Reply:
     """Answer a request by one version: on the event loop where that is quick, otherwise in the version's threads.
 
@@ -182,12 +190,11 @@ async def answer_by(
     rows = attempt.batch.rows
     model.stats.rows += rows
     asked.attempts.append(attempt)
-    compute = attempt.compute_timed if is_timed else attempt.compute
     if rows <= model.inline_rows:
-        compute()
+        compute(attempt, None)
         return attempt.reply()
     try:
-        await model.bulkhead.run(compute, model.make_stop(), time_s)
+        await model.bulkhead.run(partial(compute, attempt), model.make_stop(), time_s)
     except TimeoutError:
         asked.attempts[-1] = failed(model, role, BadEvent.TIMEOUT, time_s)
         raise RequestRefusedError(503, f"{rows} rows took longer than {time_s:g} s; send fewer at once") from None
