@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import RefusedError
+from components.errors import FaultError, RefusedError
 from components.release.records import Slot
-from components.types.judging import JudgeReport
-from pipelines.demo.samples import Sampler
 from pipelines.demo.versions import MODEL, STAGING_PLAN
 from pipelines.release.actors import Actor
 from pipelines.release.environments import EnvironmentConfig
@@ -20,6 +19,7 @@ from pipelines.release.tick import Ticked, tick_all
 PRODUCTION_PLAN = "demo"
 _EVERY_S = 0.25
 _LONGEST_S = 90.0
+_ATTEMPTS = 3
 
 Tell = Callable[[str], None]
 
@@ -31,12 +31,12 @@ class Outcome:
     version: int
     stable: bool
     where: str
-    """The last place where it stood: ``staging``, ``shadow``, ``canary 20 %``, ``stable``."""
+    """The last place where it stood: ``shadow``, ``canary 20 %``, ``stable``; or what kept it from there."""
     why: str
     seconds: float
     """From its first request in production to the end."""
     requests: int
-    """Of real users, that it answered or was shown in the shadow."""
+    """Of users, that it answered at its last step, or was shown in the shadow."""
 
 
 @dataclass(frozen=True)
@@ -50,27 +50,38 @@ class Stage:
     root: Path
 
 
-def release(stage: Stage, version: int, tell: Tell, sampler: Sampler | None = None) -> Outcome:
+def release(stage: Stage, version: int, tell: Tell) -> Outcome:
     """Promote a version to staging and on to production, and tick until it is stable or thrown out."""
     try:
-        into_staging(stage, version)
+        _promoted(stage, version, stage.staging, stage.local, STAGING_PLAN, tell)
+        _promoted(stage, version, stage.production, stage.staging, PRODUCTION_PLAN, tell)
     except RefusedError as error:
-        return Outcome(version, False, "staging", str(error), 0.0, 0)
-    try:
-        promote(MODEL, version, stage.production, stage.staging, PRODUCTION_PLAN, stage.actor, stage.root, _silent)
-    except RefusedError as error:
-        return Outcome(version, False, "production's entry gates", str(error), 0.0, 0)
-    return _until_over(stage.production, version, tell, sampler)
+        return Outcome(version, False, "an entry gate", str(error), 0.0, 0)
+    return _until_over(stage.production, version, tell)
 
 
-def into_staging(stage: Stage, version: int) -> None:
-    """Promote a version to staging, where it is stable once its gates pass."""
-    promote(MODEL, version, stage.staging, stage.local, STAGING_PLAN, stage.actor, stage.root, _silent)
+def _promoted(
+    stage: Stage, version: int, env: EnvironmentConfig, source: EnvironmentConfig, plan: str, tell: Tell
+) -> None:
+    """Promote a version, and in staging tick until it is stable; entry gates that measure time get another chance.
+
+    Raises:
+        RefusedError: a gate refuses it again and again.
+        FaultError: it does not get stable in staging.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            promote(MODEL, version, env, source, plan, stage.actor, stage.root, _silent)
+            break
+        except RefusedError as error:
+            if attempt == _ATTEMPTS:
+                raise
+            tell(f"  measured again, this machine may have been busy: {error}")
     deadline = time.monotonic() + _LONGEST_S
-    while stage.staging.ledger().slot(MODEL, stage.staging.name).stable != version:
+    while env is stage.staging and env.ledger().slot(MODEL, env.name).stable != version:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"version {version} is not stable in staging after {_LONGEST_S:g} s")
-        tick_all(stage.staging)
+            raise FaultError(f"version {version} is not stable in staging after {_LONGEST_S:g} s")
+        tick_all(env)
         time.sleep(_EVERY_S)
 
 
@@ -83,34 +94,30 @@ def standing(slot: Slot) -> str:
     return "candidate" if slot.candidate is not None else "stable"
 
 
-def _until_over(env: EnvironmentConfig, version: int, tell: Tell, sampler: Sampler | None) -> Outcome:
+def _until_over(env: EnvironmentConfig, version: int, tell: Tell) -> Outcome:
     begun = time.monotonic()
-    seen, requests, why = "", 0, ""
+    seen, why = "", ""
     while time.monotonic() - begun < _LONGEST_S:
         slot = env.ledger().slot(MODEL, env.name)
         where = standing(slot)
         if where != seen and where != "stable":
             tell(f"  version {version} is in {where}")
             seen = where
-        if slot.stable == version:
-            return Outcome(version, True, "stable", why, time.monotonic() - begun, requests)
         if where == "stable":
-            return Outcome(version, False, seen, why, time.monotonic() - begun, requests)
-        requests = max(requests, _shown(sampler.latest if sampler else None, version))
+            ended = "stable" if slot.stable == version else seen
+            shown = _shown(env, version)
+            return Outcome(version, slot.stable == version, ended, why, time.monotonic() - begun, shown)
         why = next((_reason(each) for each in tick_all(env) if each.target), why)
         time.sleep(_EVERY_S)
-    return Outcome(version, False, f"{seen}, undecided", why, time.monotonic() - begun, requests)
+    return Outcome(version, False, "", f"undecided after {_LONGEST_S:g} s in {seen}", _LONGEST_S, _shown(env, version))
 
 
-def _shown(report: JudgeReport | None, version: int) -> int:
-    """Return how many users' requests a version has seen at its present step."""
-    if report is None:
-        return 0
-    if report.canary is not None and report.canary.version == version:
-        return report.canary.requests
-    if report.shadow is not None and report.shadow.version == version:
-        return report.shadow.mirrored
-    return 0
+def _shown(env: EnvironmentConfig, version: int) -> int:
+    """Return how many requests a version had seen at its last step, as the last decision about it has it."""
+    decisions = env.ledger().evidence(MODEL, env.name, version, kind="decision")
+    observed = (json.loads(decisions[0].content)["observed"] if decisions else None) or {}
+    canary, shadow = observed.get("canary") or {}, observed.get("shadow") or {}
+    return int(canary.get("requests") or shadow.get("mirrored") or 0)
 
 
 def _reason(ticked: Ticked) -> str:

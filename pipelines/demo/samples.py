@@ -36,7 +36,6 @@ class Sampler:
     def __init__(self, env: EnvironmentConfig, model: str) -> None:
         """Take whom to ask."""
         self.samples: list[Sample] = []
-        self.latest: JudgeReport | None = None
         self._env, self._model = env, model
         self._begun = time.monotonic()
         self._stopped = threading.Event()
@@ -65,7 +64,6 @@ class Sampler:
             except TowpathError:
                 continue
             if report is not None:
-                self.latest = report
                 self.samples.append(_sample(self.now_s, report))
 
 

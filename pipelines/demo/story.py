@@ -80,7 +80,7 @@ def play(picture: Path, root: Path = Path()) -> int:
 def _good_one(told: Told, stage: Stage, version: int, users: Traffic, sampler: Sampler) -> None:
     told.tell(f"a good challenger, version {version}:")
     told.marks.append((sampler.now_s, f"good: version {version}"))
-    outcome = _released(told, stage, version, users, sampler)
+    outcome = _released(told, stage, version, users)
     told.expect(outcome.stable, f"it is stable after {outcome.seconds:.0f} s")
 
 
@@ -88,7 +88,7 @@ def _broken_one(told: Told, stage: Stage, base: int, fault: Fault, users: Traffi
     version = register_broken(MODEL, base, fault, stage.local, stage.root)
     told.tell(f"a broken one ({fault.value}), version {version}: {SENTENCES[fault]}; its gates passed all the same")
     told.marks.append((sampler.now_s, f"{fault.value}: version {version}"))
-    outcome = _released(told, stage, version, users, sampler)
+    outcome = _released(told, stage, version, users)
     told.expect(
         not outcome.stable and bool(outcome.why), f"caught in {outcome.where}, after {outcome.requests} requests"
     )
@@ -97,9 +97,9 @@ def _broken_one(told: Told, stage: Stage, base: int, fault: Fault, users: Traffi
     told.expect(stands == base, f"version {stands} answers everybody")
 
 
-def _released(told: Told, stage: Stage, version: int, users: Traffic, sampler: Sampler) -> Outcome:
+def _released(told: Told, stage: Stage, version: int, users: Traffic) -> Outcome:
     failed = users.seen.failed
-    outcome = release(stage, version, told.tell, sampler)
+    outcome = release(stage, version, told.tell)
     told.expect(users.seen.failed == failed, f"{users.seen.failed - failed} requests of users failed meanwhile")
     return outcome
 

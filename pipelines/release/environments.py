@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.errors import BadInputError, ConfigError, InfrastructureError, UnknownNameError
 from components.release.ledger import Ledger
@@ -15,7 +15,7 @@ from components.release.plan import ReleasePlan, load_plan
 from components.release.store import Store
 from components.stage.config import check_section, nearest, read_yaml
 from components.types.release import Environment, ModelRef, PlacedModel
-from pipelines.release.environment_config import EnvironmentSection, Right
+from pipelines.release.environment_config import EnvironmentSection
 from pipelines.services.local import gateway_service
 from pipelines.services.process import Service, find_service
 from pipelines.state import ROUTER, STATE, STORE, ledger_url
@@ -259,59 +259,6 @@ def load_source(env: EnvironmentConfig) -> EnvironmentConfig:
             f"nothing is promoted to {env.name.value}: `towpath run MODEL` registers there; promote to the next one"
         )
     return load_environment(env.source.value, env.root)
-
-
-def environment_schema() -> dict[str, Any]:
-    """Return the JSON schema of an environment's file."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Towpath environment",
-        "type": "object",
-        "properties": {"environment": EnvironmentSection.model_json_schema()},
-        "required": ["environment"],
-        "additionalProperties": False,
-    }
-
-
-def environment_problems(root: Path = Path()) -> list[str]:
-    """Return one sentence for each thing that is wrong with the environments' files; empty when they are in order."""
-    problems: list[str] = []
-    found: list[EnvironmentConfig] = []
-    for name in Environment:
-        try:
-            found.append(load_environment(name.value, root))
-        except BadInputError as error:
-            problems.append(str(error))
-    known = {each.value for each in Environment}
-    for path in sorted((root / ENVIRONMENTS_DIR).glob("*.yaml")):
-        if path.stem not in known:
-            problems.append(f"{path} is of no environment; there are: {', '.join(each.value for each in Environment)}")
-    for env in found:
-        problems += _problems_of(env)
-    return problems
-
-
-def _problems_of(env: EnvironmentConfig) -> list[str]:
-    path = env.root / ENVIRONMENTS_DIR / f"{env.name.value}.yaml"
-    order = list(Environment)
-    before = order[order.index(env.name) - 1] if env.name is not order[0] else None
-    problems = []
-    if env.source is not before:
-        problems.append(
-            f"{path}: key `environment.after` is {env.source or 'null'}, expected {before or 'null'}: a version goes "
-            "through local, staging and production in this order"
-        )
-    try:
-        needed = env.plan().approvals.stable
-    except BadInputError as error:
-        return [*problems, f"{path}: key `environment.plan`: {error}"]
-    may_approve = [name for name, actor in env.section.actors.items() if Right.APPROVE in actor.may]
-    if env.section.actors and len(may_approve) < needed:
-        problems.append(
-            f"{path}: key `environment.actors`: plan `{env.plan_name}` asks for {needed} approvals, and "
-            f"{', '.join(may_approve) or 'nobody'} may approve; add `approve` to somebody's `may`"
-        )
-    return problems
 
 
 def _variable(name: str | None) -> str | None:

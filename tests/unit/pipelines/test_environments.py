@@ -1,6 +1,8 @@
 """Environments as their files say: what ships is in order, a typo is answered, secrets stay out of messages."""
 
 import hashlib
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,14 +10,9 @@ import pytest
 from components.errors import BadInputError, ConfigError, GateRefusedError, InfrastructureError, UnknownNameError
 from components.types.release import Environment
 from pipelines.release.actors import who
+from pipelines.release.environment_check import environment_problems, environment_schema
 from pipelines.release.environment_config import EnvironmentSection, Right
-from pipelines.release.environments import (
-    ENVIRONMENTS_DIR,
-    environment_problems,
-    environment_schema,
-    load_environment,
-    load_source,
-)
+from pipelines.release.environments import ENVIRONMENTS_DIR, load_environment, load_source
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "a-token-of-bob"
@@ -144,9 +141,11 @@ def test_a_file_of_no_environment_is_found_by_the_check(root: Path) -> None:
     assert any("qa.yaml is of no environment" in each for each in environment_problems(root))
 
 
-def test_the_schema_names_every_key() -> None:
-    properties = environment_schema()["properties"]["environment"]["properties"]
-    assert set(properties) == set(EnvironmentSection.model_fields)
+def test_the_schema_names_every_key_and_holds_what_it_refers_to() -> None:
+    schema = environment_schema()
+    assert set(schema["properties"]["environment"]["properties"]) == set(EnvironmentSection.model_fields)
+    referred = set(re.findall(r"#/\$defs/(\w+)", json.dumps(schema)))
+    assert referred == set(schema["$defs"])
 
 
 def with_actors(root: Path, may: str = "promote, approve") -> None:
