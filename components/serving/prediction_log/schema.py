@@ -1,6 +1,6 @@
 """The columns of a logged version, and entries as rows of them. Knows nothing of files or queues.
 
-The only module of the log that knows Arrow; imported by the writer's thread alone, except for `input_column`.
+Arrow is imported by the writer's thread alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components.runtime.protocol import PREDICTION, PROBABILITIES
+from components.serving.prediction_log.arrow_columns import lists, numbers, texts, truths
 from components.types.dataset import MISSING_STRING, ColumnType
 from components.types.product import InputSpec, Signature
 
@@ -74,26 +75,44 @@ def make_rows(schema: pa.Schema, entries: Sequence[Entry]) -> pa.RecordBatch:
     import pyarrow as pa
 
     model = entries[0].model
-    arrays: list[Any] = []
+    arrays: list[pa.Array] = []
     for spec in model.signature.inputs:
-        values = _joined([each.tensors[spec.name][:: each.step] for each in entries])
+        values = np.concatenate([each.tensors[spec.name][:: each.step] for each in entries])
         arrays.append(_input_array(spec, values, schema.field(len(arrays)).type))
-    arrays.append(_prediction_array(schema.field(PREDICTION).type, entries))
-    arrays.append(_probabilities_array(schema.field(PROBABILITIES).type, entries))
-    counts = np.array([each.logged_rows for each in entries])
-    arrays += [
-        pa.array(np.repeat(_times(entries), counts), pa.timestamp("us", tz="UTC")),
-        _repeated([each.request_id for each in entries], counts, pa.string()),
-        pa.array(np.concatenate([np.arange(0, each.rows, each.step, dtype=np.int32) for each in entries])),
-        pa.array(np.repeat(np.array([each.user for each in entries], np.uint64), counts)),
-        pa.array(np.full(counts.sum(), model.ref.version, np.int32)),
-        _repeated([model.ref.digest] * len(entries), counts, pa.string()),
-        _repeated([each.role.value if each.role else "" for each in entries], counts, pa.string()),
-        pa.array(np.repeat(np.array([each.rev for each in entries], np.int64), counts)),
-        pa.array(np.repeat(np.array([each.seconds * 1_000 for each in entries], np.float32), counts)),
-        pa.array(np.repeat(np.array([each.status for each in entries], np.int16), counts)),
-    ]
+    unanswered = np.concatenate([np.full(each.logged_rows, each.outputs is None) for each in entries])
+    arrays.append(_prediction_array(schema.field(PREDICTION).type, entries, unanswered))
+    arrays.append(_probabilities_array(schema.field(PROBABILITIES).type, entries, unanswered))
+    arrays += _about_requests(entries)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _about_requests(entries: Sequence[Entry]) -> list[pa.Array]:
+    """Return what is the same for all rows of a request, as columns in the order of the schema."""
+    import pyarrow as pa
+
+    counts = [each.logged_rows for each in entries]
+    ref = entries[0].model.ref
+
+    def repeated(values: list[float], kind: type[np.generic]) -> np.ndarray:
+        return np.repeat(np.array(values, kind), counts)
+
+    def repeated_texts(values: list[str]) -> pa.Array:
+        return texts([text for text, count in zip(values, counts, strict=True) for _ in range(count)])
+
+    rows = np.concatenate([np.arange(0, each.rows, each.step, dtype=np.int32) for each in entries])
+    times = repeated([round(each.time_s * 1e6) for each in entries], np.int64)
+    return [
+        numbers(times, pa.timestamp("us", tz="UTC")),
+        repeated_texts([each.request_id for each in entries]),
+        numbers(rows, pa.int32()),
+        numbers(repeated([each.user for each in entries], np.uint64), pa.uint64()),
+        numbers(np.full(len(rows), ref.version, np.int32), pa.int32()),
+        texts([ref.digest] * len(rows)),
+        repeated_texts([each.role.value if each.role else "" for each in entries]),
+        numbers(repeated([each.rev for each in entries], np.int64), pa.int64()),
+        numbers(repeated([each.seconds * 1_000 for each in entries], np.float32), pa.float32()),
+        numbers(repeated([each.status for each in entries], np.int16), pa.int16()),
+    ]
 
 
 def day_of(time_s: float) -> str:
@@ -129,60 +148,50 @@ def _prediction_type(signature: Signature) -> pa.DataType:
 
 
 def _input_array(spec: InputSpec, values: np.ndarray, kind: pa.DataType) -> pa.Array:
-    import pyarrow as pa
-
     if not spec.shape:
         return _plain_array(spec.type, values, kind)
-    flat = _plain_array(spec.type, values.ravel(), kind.value_type)
-    return pa.FixedSizeListArray.from_arrays(flat, type=kind)
+    return lists(_plain_array(spec.type, values.ravel(), kind.value_type), kind)
 
 
 def _plain_array(column: ColumnType, values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    match column:
+        case ColumnType.STRING:
+            found = values.tolist()
+            missing = np.array([text == MISSING_STRING for text in found])
+            return texts(["" if text == MISSING_STRING else text for text in found], missing)
+        case ColumnType.BOOL:
+            return truths(values)
+        case ColumnType.FLOAT64:
+            return numbers(values, kind, np.isnan(values))  # NaN stands for a missing value
+        case _:
+            return numbers(values, kind)
+
+
+def _prediction_array(kind: pa.DataType, entries: Sequence[Entry], unanswered: np.ndarray) -> pa.Array:
     import pyarrow as pa
 
-    if column is ColumnType.STRING:
-        return pa.array([None if text == MISSING_STRING else text for text in values.tolist()], kind)
-    return pa.array(values, kind, from_pandas=column is ColumnType.FLOAT64)  # NaN stands for a missing value
+    nothing: Any = "" if kind == pa.string() else 0
+    parts = [
+        [nothing] * each.logged_rows if each.outputs is None else each.outputs[PREDICTION][:: each.step].tolist()
+        for each in entries
+    ]
+    values = [value for part in parts for value in part]
+    if kind == pa.string():
+        return texts(values, unanswered)
+    if kind == pa.bool_():
+        return truths(np.array(values, np.bool_), unanswered)
+    return numbers(np.array(values, np.int64 if kind == pa.int64() else np.float64), kind, unanswered)
 
 
-def _prediction_array(kind: pa.DataType, entries: Sequence[Entry]) -> pa.Array:
+def _probabilities_array(kind: pa.DataType, entries: Sequence[Entry], unanswered: np.ndarray) -> pa.Array:
     import pyarrow as pa
 
-    values: list[Any] = []
-    for each in entries:
-        found = [None] * each.logged_rows if each.outputs is None else each.outputs[PREDICTION][:: each.step].tolist()
-        values += found
-    return pa.array(values, kind)
-
-
-def _probabilities_array(kind: pa.DataType, entries: Sequence[Entry]) -> pa.Array:
-    import pyarrow as pa
-
-    n_rows = sum(each.logged_rows for each in entries)
     if not isinstance(kind, pa.FixedSizeListType):
-        return pa.nulls(n_rows, kind)
-    parts, missing = [], []
-    for each in entries:
-        if each.outputs is None:
-            parts.append(np.zeros((each.logged_rows, kind.list_size), np.float32))
-        else:
-            parts.append(each.outputs[PROBABILITIES][:: each.step])
-        missing.append(np.full(each.logged_rows, each.outputs is None))
-    flat = pa.array(np.concatenate(parts).ravel(), pa.float32())
-    mask = np.concatenate(missing)
-    return pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(mask) if mask.any() else None)
-
-
-def _times(entries: Sequence[Entry]) -> np.ndarray:
-    return np.array([round(each.time_s * 1e6) for each in entries], np.int64).view("datetime64[us]")
-
-
-def _repeated(values: list[str], counts: np.ndarray, kind: pa.DataType) -> pa.Array:
-    import pyarrow as pa
-
-    made = pa.array(values, kind)
-    return made if counts.max() == 1 else made.take(pa.array(np.repeat(np.arange(len(values)), counts)))
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts)  # a copy also of a single one
+        return pa.nulls(len(unanswered), kind)
+    parts = [
+        np.zeros((each.logged_rows, kind.list_size), np.float32)
+        if each.outputs is None
+        else each.outputs[PROBABILITIES][:: each.step].astype(np.float32, copy=False)
+        for each in entries
+    ]
+    return lists(numbers(np.concatenate(parts).ravel(), pa.float32()), kind, unanswered)
