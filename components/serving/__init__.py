@@ -1,14 +1,20 @@
 """The gateway: answers predictions over HTTP from pinned versions, and predicts whole files.
 
-It serves what a router snapshot names (a version, a digest, a folder) and never asks a registry. One process, one event
-loop:
+It serves what a router snapshot names (versions, digests, folders, and which share of the users each gets) and never
+asks a registry nor a ledger. A process is one event loop; several can share a port:
 
 - `server` starts and drains it; `options` says where it listens and its limits;
 - `connection`, `joined_writes` and `body_reading` guard what is read from a socket;
-- `gateway` routes and limits, `model_table` is what is served at one moment, `served_model` one version in it;
+- `gateway` answers, `admission` refuses, `information` tells; `model_table` is what is served at one moment;
+- `asked` is one request and what each version made of it, `served_model` one version in memory, `traffic` whose turn it
+  is: `split` draws the canary's users, `bulkhead` keeps what may hang apart, `mirror` asks the shadow, `labels` takes
+  what would have been right;
 - `inference_v2` (with `infer_tensors`, `binary_tensors`) and `invocations` (with `csv_rows`) speak the two protocols;
 - `json_body`, `nesting`, `columns` and `input_plan` turn raw values into tensors, and say which value is wrong;
-- `snapshot_watch` follows the snapshot and swaps versions; `measurements` counts, `exposition` shows the counts.
+- `snapshot_watch` follows the snapshot (`router_snapshot`), has versions loaded (`version_cache`) and moves traffic;
+- `judging` judges a rollout while it runs, on the `board` that all workers share; `pulse` keeps that up to date;
+- `measurements` counts, `exposition` and `rollout_metrics` show the counts; `prediction_log` logs what was answered,
+  `page` shows how a release stands.
 
 `predict` (with `file_readers`, `file_writers`) is for files and never part of the gateway's process, which imports no
 registry, no data-frame library and no training framework.

@@ -6,7 +6,6 @@ wrong ends as a JSON body with a status. What the judge, the shadow and the pred
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from components.errors import BadInputError, TowpathError
+from components.serving.admission import Admission
 from components.serving.asked import Asked, Attempt, request_id
 from components.serving.body_reading import ClientGoneError, Receive, read_body
 from components.serving.information import inform, version
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_GET, _POST = ("GET", "HEAD"), ("POST",)
 _PAGE = Route(Action.PAGE)
 _FAILED_STATUS = 500
 
@@ -89,8 +88,7 @@ class Gateway:
         self.registry: Any = None
         self.bulkheads: list[Bulkhead] = []
         """Those that belong to no model."""
-        self._raw_token = token
-        self._token = None if token is None else f"Bearer {token}".encode()
+        self._admission = Admission(limits, token)
         self._user_header = USER_HEADER if user_header is None else user_header.lower().encode()
 
     @property
@@ -179,8 +177,9 @@ class Gateway:
         headers: Mapping[bytes, bytes],
         receive: Receive,
     ) -> Reply:
-        if (early := self._refused_early(route, scope, headers)) is not None or route is None:
-            return early or self._unknown_path(scope["path"])
+        refused = self._admission.refused(route, scope["method"], headers, self.in_flight)
+        if refused is not None or route is None:
+            return refused or self._unknown_path(scope["path"])
         if not route.takes_body:
             return await inform(self, route, scope)
         self.in_flight += 1
@@ -204,33 +203,6 @@ class Gateway:
             return refusal(500, "the gateway failed while answering; its log says why")
         finally:
             self.in_flight -= 1
-
-    def _refused_early(
-        self, route: Route | None, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]
-    ) -> Reply | None:
-        """Return the refusal of a request whose body need not be read to refuse it."""
-        if self._token is not None and (route is None or not route.is_open):
-            given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._token) and (refused := self._refused_token(route, scope, given)):
-                return refused
-        if route is None:
-            return None
-        method, allowed = scope["method"], _POST if route.takes_body else _GET
-        if method not in allowed:
-            return refusal(405, f"{method} is not possible here; use {allowed[0]}", (b"allow", allowed[0].encode()))
-        if route.takes_body and self.in_flight >= self.limits.in_flight:
-            sentence = f"{self.limits.in_flight} requests are being answered, as many as may be; try again"
-            return refusal(429, sentence, (b"retry-after", b"1"))
-        return None
-
-    def _refused_token(self, route: Route | None, scope: Mapping[str, Any], given: bytes) -> Reply | None:
-        if route is not None and route.action is Action.PAGE and scope["method"] in _GET:
-            from components.serving import page
-
-            assert self._raw_token is not None
-            return None if page.admits(given, self._raw_token) else page.challenge()
-        sentence = "a token is required: send `Authorization: Bearer …`"
-        return refusal(401, sentence, (b"www-authenticate", b"Bearer"))
 
     async def _prediction(self, route: Route, asked: Asked) -> Reply:
         if route.model is None:
