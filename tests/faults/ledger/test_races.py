@@ -6,14 +6,17 @@ import os
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from components.release.ledger import Ledger
-from components.release.records import Placement, RecordedVersion, Transition
+from components.release.records import Placement, RecordedVersion, Transition, VersionState
+from components.types.release import Environment
 
 PROMOTERS = 10
 
@@ -105,6 +108,34 @@ def test_a_promotion_and_a_rollback_are_serialised(promoters: Any, fork: Any, ex
         if promoters.slot.stable == 3:
             promoters.commit(promoters.promotion(seen.stable, promoters.slot))
     promoters.require_consistent()
+
+
+def test_a_version_is_not_rejected_while_it_is_being_placed_elsewhere(
+    promoters: Any, fork: Any, exit_code: Any
+) -> None:
+    """Once a rejection was answered, no commit that looked at the version before it may still go through."""
+    promoters.record(1, 2)
+    told = os.pipe()
+    staging = replace(promoters.promotion(2, promoters.slot), env=Environment.STAGING)
+
+    def place_slowly() -> int:
+        def dawdle(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            if statement.startswith("INSERT INTO event"):
+                os.write(told[1], b".")
+                time.sleep(0.5)
+
+        event.listen(promoters.ledger._database.engine, "before_cursor_execute", dawdle)
+        promoters.ledger.commit(staging)
+        return 0
+
+    child = fork(place_slowly)
+    os.read(told[0], 1)
+    rejection = replace(
+        promoters.promotion(2, promoters.slot), target="rejected", to=Placement(), version_state=VersionState.REJECTED
+    )
+    promoters.ledger.commit(rejection)
+    assert promoters.ledger.slot(promoters.model, Environment.STAGING).stable == 2, "it was placed after its rejection"
+    assert exit_code(child) == 0
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["no file", "an empty file"])

@@ -11,7 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the slot's candidate, and four tables."""
-    with op.batch_alter_table("slot", copy_from=_slot_of_0001()) as slot:
+    with op.batch_alter_table("slot") as slot:
         slot.add_column(sa.Column("candidate", sa.Integer))
         slot.create_foreign_key(
             "fk_slot_candidate",
@@ -32,26 +32,6 @@ def upgrade() -> None:
         sa.Column("ttl_s", sa.Float, nullable=False),
         sa.Column("expires_at", sa.String(40), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_lease"),
-    )
-
-
-def _slot_of_0001() -> sa.Table:
-    """Return the table as it was: SQLite makes it anew, and does not say all that it knows of the old one."""
-    metadata = sa.MetaData()
-    sa.Table("version", metadata, sa.Column("model", sa.String(200)), sa.Column("version", sa.Integer))
-    roles = ("stable", "canary", "shadow", "previous")
-    return sa.Table(
-        "slot",
-        metadata,
-        sa.Column("model", sa.String(200), nullable=False),
-        sa.Column("env", sa.String(20), nullable=False),
-        sa.Column("rev", sa.Integer, nullable=False),
-        *(sa.Column(role, sa.Integer) for role in roles),
-        sa.Column("weight", sa.Integer, nullable=False),
-        sa.Column("paused", sa.Boolean, nullable=False),
-        sa.PrimaryKeyConstraint("model", "env", name="pk_slot"),
-        *(_version_key(role, f"fk_slot_{role}") for role in roles),
-        sa.CheckConstraint("weight BETWEEN 0 AND 100", name="ck_slot_weight"),
     )
 
 
