@@ -281,6 +281,12 @@ class TestOneThingMissing:
             assert isinstance(next_action(PLAN, here, with_report(evidence(here), rev=rev)), Hold | Pause)
         assert not isinstance(next_action(PLAN, here, evidence(here, report=None)), Advance)
 
+    def test_nor_from_a_shadow_straight_to_stable(self) -> None:
+        plan, here = ReleasePlan(canary=()), STEPS["shadow"]
+        assert next_target(plan, here) == "stable"
+        assert isinstance(next_action(plan, here, evidence(here)), Advance)
+        assert isinstance(next_action(plan, here, with_report(evidence(here), rev=here.rev - 1)), Hold)
+
     def test_no_step_but_the_last_waits_for_approvals(self) -> None:
         for target, here in STEPS.items():
             action = next_action(PLAN, here, evidence(here, approvals=()))
