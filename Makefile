@@ -50,8 +50,8 @@ check: setup ## ruff, mypy strict, import-linter, lock freshness
 bench: setup ## measure the figures that the documentation states
 	@.venv/bin/python -m bench
 
-lock: setup ## renew the locks from pyproject.toml
-	@.venv/bin/python infra/lock.py
+lock: setup ## renew the locks from pyproject.toml; keeps what fits, UPGRADE=1 takes the newest
+	@.venv/bin/python infra/lock.py $(if $(UPGRADE),--upgrade)
 
 doctor: ## say what is missing or off, a sentence each
 	@for p in .venv/bin/python python3.11 python3.12 python3.13 python3; do $$p -c '' 2>/dev/null && exec $$p infra/doctor.py; done; echo "no python3 on the path; install Python 3.11, 3.12 or 3.13"; exit 1

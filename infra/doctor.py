@@ -79,6 +79,7 @@ def tests() -> Iterator[Finding]:
     wanted = {
         "initdb": "PostgreSQL's initdb is not on the path; the tests on PostgreSQL are skipped.",
         "chromium": "chromium is not on the path; the tests in a real browser are skipped.",
+        "strace": "strace is not on the path; the tests that kill a transition at every system call are skipped.",
         "promtool": "promtool is not on the path; the tests of alert rules are skipped.",
         "terraform": "terraform is not on the path; its modules are parsed only.",
     }
