@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from components.release.machine import entry_verdicts, next_action, next_target, step_verdicts
-from components.release.plan import ApprovalsSection, ReleasePlan, load_plan
+from components.release.plan import ApprovalsSection, ReleasePlan, ShadowStep, load_plan
 from components.release.records import Decision, Placement, Slot, VersionState
 from components.release.rollout import Advance, Hold, Pause, RollBack, RolloutEvidence
 from components.release.states import describe
@@ -282,10 +282,11 @@ class TestOneThingMissing:
         assert not isinstance(next_action(PLAN, here, evidence(here, report=None)), Advance)
 
     def test_nor_from_a_shadow_straight_to_stable(self) -> None:
-        plan, here = ReleasePlan(canary=()), STEPS["shadow"]
+        plan, here = ReleasePlan(shadow=ShadowStep(seconds=60), canary=()), STEPS["shadow"]
+        given = evidence(here, after_s=90)
         assert next_target(plan, here) == "stable"
-        assert isinstance(next_action(plan, here, evidence(here)), Advance)
-        assert isinstance(next_action(plan, here, with_report(evidence(here), rev=here.rev - 1)), Hold)
+        assert isinstance(next_action(plan, here, given), Advance)
+        assert isinstance(next_action(plan, here, with_report(given, rev=here.rev - 1)), Hold)
 
     def test_no_step_but_the_last_waits_for_approvals(self) -> None:
         for target, here in STEPS.items():
