@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from components.serving.prediction_log.log import Entry, LogCounts
 
 _LOOK_S = 0.25
-_AT_ONCE = 32
+_AT_ONCE = 16
 """Entries converted before the thread steps back: for so long a request may have to wait for the interpreter."""
 _STEP_BACK_S = 0.0005
+_JOINED = 64
+"""So many small batches are made one, outside the interpreter: each column of each costs some hundred bytes."""
 
 log = logging.getLogger("towpath.gateway")
 
@@ -38,6 +40,8 @@ class _OpenFile:
     opened_s: float
     """When it was opened, by the clock that never goes back."""
     batches: list[Any] = field(default_factory=list)
+    recent: list[Any] = field(default_factory=list)
+    """Small batches, not joined yet."""
     rows: int = 0
     size_bytes: int = 0
     retry_at_s: float = 0.0
@@ -106,7 +110,10 @@ class Writer:
             self._counts.dropped += group[0].logged_rows
             self._failed(f"a prediction of {key[0]} version {key[1]} cannot be logged: {error}")
             return
-        file.batches.append(rows)
+        file.recent.append(rows)
+        if len(file.recent) >= _JOINED:
+            file.batches += _table(file.recent).to_batches()
+            file.recent.clear()
         file.rows += rows.num_rows
         file.size_bytes += rows.nbytes
         if file.rows >= self._options.file_rows or file.size_bytes >= self._options.file_bytes:
@@ -167,7 +174,12 @@ class Writer:
 
 
 def _write(file: _OpenFile, path: Path) -> None:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.Table.from_batches(file.batches).combine_chunks(), path, compression="zstd")
+    pq.write_table(_table([*file.batches, *file.recent]), path, compression="zstd")
+
+
+def _table(batches: list[Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.Table.from_batches(batches).combine_chunks()
