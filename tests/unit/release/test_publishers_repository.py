@@ -18,6 +18,7 @@ from components.errors import (
     StaleRevisionError,
 )
 from components.release.publishers import fence as fence_module
+from components.release.publishers.whole_folders import appear, copy_checked
 from tests.publications import KINDS, Kind, served, tree
 
 
@@ -122,6 +123,15 @@ def test_bytes_that_were_flipped_in_the_store_are_never_published(kind: Kind, ro
         assert tree(root) == before
     kind.open(root).publish(kind.publication(2, stable=2))
     assert served(root) == {"taxi": {"stable": 2}}
+
+
+def test_bytes_that_change_while_they_are_copied_do_not_appear(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "product").mkdir()
+    (tmp_path / "product" / "file").write_text("changed since")
+    root.mkdir()
+    with pytest.raises(DigestMismatchError):
+        appear(root, root / "1", lambda new: copy_checked(tmp_path / "product", new, "a" * 64))
+    assert list(root.iterdir()) == []
 
 
 def test_smuggled_files_and_links_are_never_published(kind: Kind, root: Path, tmp_path: Path) -> None:
