@@ -1,6 +1,7 @@
 """The release ledger, and the store of the bytes it names.
 
-- `ledger.Ledger`: which version stands where, and who let it; one transaction per transition, hash-chained events.
+- `ledger.Ledger`: which version stands where, and who let it; one transaction per transition, hash-chained events; and
+  what a rollout keeps beside them (`rollout_records`): evidence, approvals, the outbox, leases with fences.
 - `peek.peek`: the same slot, read without the database library, for the path on which nothing is to be done.
 - `local.make_stable_locally`: the local environment has no rollout; a version that passed its gates is stable there.
 - `projection.aliases`: what a slot means as MLflow aliases; writing them is the registry's.
