@@ -10,12 +10,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import DigestMismatchError, UnknownNameError
 from components.registry.package import EXAMPLE_FILE, LINEAGE_FILE, LINEAGE_PATH, NATIVE_PATH
 from components.registry.registry import Registry
 from components.registry.request import AliasChange, FoundAliases, RegisteredVersion, RegistrationRequest
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 NUMBER_TAG = "towpath.version"
 
@@ -92,6 +95,9 @@ class CarriedRegistry(Registry):
         """
         own = [None if number is None else self._number(model, number) for number in (champion, challenger)]
         return super().set_aliases(model, own[0], own[1], rev, prefix=prefix, ledger_wins=ledger_wins)
+
+    def _number_of(self, found: ModelVersion) -> int:
+        return int(found.tags.get(NUMBER_TAG, 0))
 
     def read_aliases(self, model: str, *, prefix: str = "") -> FoundAliases:
         """Return where a model's aliases point; for comparing with the ledger, never as the truth.

@@ -202,6 +202,33 @@ class Registry:
                 self._client.set_registered_model_tag(model, prefix + REV_TAG, str(rev))
         return AliasChange(changed, rev, stale=False)
 
+    def set_standings(self, model: str, env: str, standings: Mapping[int, str]) -> tuple[int, ...]:
+        """Tag every version with where it stands in an environment, and return those whose tag was another.
+
+        The tag ``towpath.<env>`` is for people who look at MLflow; a version that stands nowhere has none.
+
+        Raises:
+            UnknownNameError: the model does not exist.
+            InfrastructureError: MLflow cannot be reached; writing again is safe.
+        """
+        tag = f"towpath.{env}"
+        changed = []
+        with self._connection.translated(f"tagging the versions of {model}"):
+            for each in self._search(f"name = '{model}'"):
+                wanted = standings.get(self._number_of(each))
+                if each.tags.get(tag) == wanted:
+                    continue
+                changed.append(self._number_of(each))
+                if wanted is None:
+                    self._client.delete_model_version_tag(model, str(each.version), tag)
+                else:
+                    self._client.set_model_version_tag(model, str(each.version), tag, wanted)
+        return tuple(changed)
+
+    def _number_of(self, found: ModelVersion) -> int:
+        """Return the number by which the ledger knows a version of this registry."""
+        return int(found.version)
+
     def read_aliases(self, model: str, *, prefix: str = "") -> FoundAliases:
         """Return where a model's aliases point; for comparing with the ledger, never as the truth.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from components.errors import StaleRevisionError, TowpathError
 from components.release.projection import aliases
 from components.release.records import OutboxRow, Slot
+from components.release.states import Standing, state_of
 from components.types.release import Environment, Role, TrafficSplit
 from pipelines.placement import write_router
 from pipelines.release.environments import EnvironmentConfig
@@ -104,7 +105,7 @@ def route_traffic(env: EnvironmentConfig, slot: Slot) -> None:
 
 
 def write_aliases(env: EnvironmentConfig, slot: Slot, *, ledger_wins: bool = False) -> tuple[str, ...]:
-    """Make MLflow's aliases what the slot says, and return those that stood elsewhere.
+    """Make MLflow's aliases and its versions' tags what the slot says, and return the aliases that stood elsewhere.
 
     Raises:
         InfrastructureError: MLflow cannot be reached.
@@ -114,6 +115,16 @@ def write_aliases(env: EnvironmentConfig, slot: Slot, *, ledger_wins: bool = Fal
     change = registry.set_aliases(
         wanted.model, wanted.champion, wanted.challenger, wanted.rev, prefix=env.alias_prefix, ledger_wins=ledger_wins
     )
+    if not change.stale:
+        ledger = env.ledger()
+        events = ledger.events(slot.model, env.name)
+        states = {each.version: state_of(each, slot, events) for each in ledger.versions(slot.model)}
+        standings = {
+            number: f"{state} {state.weight} %" if state.standing is Standing.CANARY else str(state)
+            for number, state in states.items()
+            if state.standing is not Standing.REGISTERED
+        }
+        registry.set_standings(slot.model, env.name.value, standings)
     return change.changed
 
 

@@ -185,6 +185,19 @@ def test_an_alias_moved_by_hand_is_reported_and_repaired(env: MemoryEnvironment,
     assert reconcile(env) == ()
 
 
+def test_the_versions_in_mlflow_say_where_they_stand(env: MemoryEnvironment, canary: Slot, eve: Actor) -> None:
+    from mlflow import MlflowClient
+
+    def tags() -> dict[int, str | None]:
+        client = MlflowClient(env.registry()._connection.uri)
+        found = client.search_model_versions(f"name='{MODEL}'")
+        return {int(each.version): each.tags.get("towpath.production") for each in found}
+
+    assert tags() == {1: "stable", 2: "canary 5 %", 3: None, 4: None}
+    operate.carry_out(env, operate.abort(env, MODEL, eve, "no"), 1.0)
+    assert tags() == {1: "stable", 2: "rolled_back", 3: None, 4: None}
+
+
 def test_traffic_that_lost_a_revision_is_sent_there_again(env: MemoryEnvironment, canary: Slot) -> None:
     from components.release.targets.memory import MemoryTarget
 
