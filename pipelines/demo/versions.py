@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 from components.errors import FaultError
+from components.release.plan import PLANS_DIR
 from pipelines.demo.project_copy import commit_all
+from pipelines.release.environments import ENVIRONMENTS_DIR
 
 MODEL = "breast_cancer"
 _TRAINING = "breast_cancer-sklearn"
 _CONFIG = Path("pipelines/configs/breast_cancer.yaml")
 _BEFORE, _AFTER = "architecture: linear}", "architecture: linear, weight_decay: 0.003}"
-PLANS = Path("pipelines/configs/plans")
 STAGING_PLAN = "demo-staging"
 _STAGING_PLAN = """\
 plan:
@@ -26,10 +27,33 @@ plan:
 """
 
 
+_ENVIRONMENTS = {
+    "local": "environment: {plan: laptop}\n",
+    "staging": "environment: {after: local, plan: demo-staging}\n",
+    "production": "environment: {after: staging, plan: demo, target: {workers: 2}}\n",
+}
+_DVC_CONFIG = """\
+[core]
+    analytics = false
+    check_update = false
+    autostage = false
+    remote = local
+['remote "local"']
+    url = ../.towpath/dvc-remote
+    verify = true
+"""
+
+
 def prepare_copy(root: Path) -> None:
-    """Add the plan by which the demo passes through staging, and commit it."""
-    (root / PLANS / f"{STAGING_PLAN}.yaml").write_text(_STAGING_PLAN)
-    commit_all(root, "a plan for the demo's staging")
+    """Cut the copy off from the world, whatever the project is configured to reach, and commit that.
+
+    Its environments have no ledger, registry, publisher or actor of their own, and its data stays in its own folder.
+    """
+    for name, text in _ENVIRONMENTS.items():
+        (root / ENVIRONMENTS_DIR / f"{name}.yaml").write_text(text)
+    (root / PLANS_DIR / f"{STAGING_PLAN}.yaml").write_text(_STAGING_PLAN)
+    (root / ".dvc" / "config").write_text(_DVC_CONFIG)
+    commit_all(root, "a project that plays by itself")
 
 
 def make_champion(root: Path) -> int:
