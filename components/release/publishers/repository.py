@@ -137,7 +137,8 @@ class TensorFlowServingRepository(_Repository):
     """``<root>/<model>/<version>`` has a SavedModel, and ``<root>/models.config`` says which are served, by label.
 
     Clients ask for the label ``stable``; start the server with ``--model_config_file=<root>/models.config
-    --model_config_file_poll_wait_seconds=15 --allow_version_labels_for_unavailable_models``.
+    --model_config_file_poll_wait_seconds=15 --force_allow_any_version_labels_for_unavailable_models``: without the last
+    one the server never takes up a version that became stable without having been the canary.
     """
 
     def __init__(self, root: Path, base_path: str | None = None) -> None:
@@ -164,11 +165,14 @@ class TensorFlowServingRepository(_Repository):
 
     def _show(self, split: TrafficSplit) -> None:
         others = [fence.ready for name, fence in self._fences.all().items() if name != split.model]
-        shown = sorted([split, *others], key=lambda each: each.model)
+        shown = [
+            (each, [int(path.name) for path in (self.root / each.model).glob("[0-9]*")])
+            for each in sorted([split, *others], key=lambda each: each.model)
+        ]
         _replace_text(self.root / "models.config", tensorflow_serving_config.config_text(self._base_path, shown))
 
     def _tidy(self, split: TrafficSplit) -> None:
-        _remove_others(self.root, self.root / split.model, {split.stable, split.canary})
+        _remove_others(self.root, self.root / split.model, {split.stable, split.canary, split.previous})
 
 
 def _checked(split: TrafficSplit, placed: Placed) -> dict[int, PlacedModel]:

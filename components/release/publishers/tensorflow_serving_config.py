@@ -2,12 +2,13 @@
 
 Text of the `tensorflow.serving.ModelServerConfig` message (https://github.com/tensorflow/serving,
 model_server_config.proto). A client that names no version gets the one with the highest number, so clients are to ask
-for the label ``stable``.
+for the label ``stable``. The server moves a label only to a version that it has loaded, so the previous version stays
+loaded without a label: a rollback is then one label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from components.release.publishers.proto_text import quoted
 from components.types.release import TrafficSplit
@@ -15,15 +16,21 @@ from components.types.release import TrafficSplit
 LABELS = ("stable", "canary")
 
 
-def config_text(base_path: str, splits: Iterable[TrafficSplit]) -> str:
-    """Return the configuration under which each model's stable version and canary are served, by label."""
-    models = "".join(_model(base_path, split) for split in splits if _labels(split))
+def config_text(base_path: str, shown: Iterable[tuple[TrafficSplit, Collection[int]]]) -> str:
+    """Return the configuration under which each model's stable version and canary are served, by label.
+
+    Args:
+        base_path: The folder of the models' folders, as the server sees it.
+        shown: Each model's split, and the versions that stand in its folder.
+    """
+    models = "".join(_model(base_path, split, there) for split, there in shown if _labels(split))
     return f"model_config_list {{\n{models}}}\n"
 
 
-def _model(base_path: str, split: TrafficSplit) -> str:
+def _model(base_path: str, split: TrafficSplit, there: Collection[int]) -> str:
     labels = _labels(split)
-    versions = " ".join(f"versions: {version}" for version in sorted(set(labels.values())))
+    served = {*labels.values(), *({split.previous} & set(there))}
+    versions = " ".join(f"versions: {version}" for version in sorted(filter(None, served)))
     lines = [
         f"name: {quoted(split.model)}",
         f"base_path: {quoted(f'{base_path}/{split.model}')}",

@@ -134,8 +134,25 @@ def test_the_server_may_see_the_folder_under_another_path(tensorflow_serving: Ki
     assert (config.base_path, config.model_platform) == ("/models/taxi", "tensorflow")
 
 
+def test_the_previous_version_stays_loaded_so_that_a_rollback_is_one_label(
+    tensorflow_serving: Kind, root: Path
+) -> None:
+    """TensorFlow Serving refuses to move a label to a version that it has not loaded."""
+
+    def publish(rev: int, **named: int) -> tuple[list[int], dict[str, int]]:
+        TensorFlowServingRepository(root).publish(tensorflow_serving.publication(rev, **named))
+        (config,) = text_format.Parse((root / "models.config").read_text(), SERVER_CONFIG()).model_config_list.config
+        return list(config.model_version_policy.specific.versions), dict(config.version_labels)
+
+    assert publish(1, stable=1, previous=3) == ([1], {"stable": 1})  # nobody published version 3 here
+    assert publish(2, stable=1, canary=2, weight=5) == ([1, 2], {"stable": 1, "canary": 2})
+    assert publish(3, stable=2, previous=1) == ([1, 2], {"stable": 2})
+    assert publish(4, stable=1) == ([1], {"stable": 1})
+    assert sorted(path.name for path in (root / "taxi").iterdir()) == ["1"]
+
+
 def test_a_model_of_which_nothing_is_served_is_not_in_the_configuration() -> None:
-    text = tensorflow_serving_config.config_text("/models", [TrafficSplit("taxi", 1, previous=3)])
+    text = tensorflow_serving_config.config_text("/models", [(TrafficSplit("taxi", 1, previous=3), {3})])
     assert list(text_format.Parse(text, SERVER_CONFIG()).model_config_list.config) == []
 
 
