@@ -12,7 +12,6 @@ import math
 _TERMS = 24
 """So many pairs of the fraction's terms are worth their time; then the expansion is exact enough (see the tests)."""
 _CONVERGED = 1e-11
-_SMALLEST = 1e-290
 
 
 def log_beta(a: float, b: float) -> float:
@@ -41,23 +40,19 @@ def log_upper(a: float, b: float, x: float) -> float:
 
 def _log_tail(a: float, b: float, x: float) -> float:
     """Return ln I_x(a, b) for x below the mean: by the fraction, or by the expansion where that would take long."""
-    fraction = _fraction(a, b, x, _TERMS)
-    if fraction is None:
-        tail = _expansion(a, b, x)
-        if tail > _SMALLEST:
-            return math.log(tail)
-        fraction = _fraction(a, b, x, 10_000)
-    front = a * math.log(x) + b * math.log1p(-x) - math.log(a) - log_beta(a, b)
-    return front + math.log(fraction or 1.0)
+    fraction = _fraction(a, b, x)
+    if fraction is None:  # so near the mean that the tail is far from underflow
+        return math.log(_expansion(a, b, x))
+    return a * math.log(x) + b * math.log1p(-x) - math.log(a) - log_beta(a, b) + math.log(fraction)
 
 
-def _fraction(a: float, b: float, x: float, terms: int) -> float | None:
-    """Return the continued fraction DLMF 8.17.22, or None when it has not converged after so many pairs of terms."""
+def _fraction(a: float, b: float, x: float) -> float | None:
+    """Return the continued fraction DLMF 8.17.22, or None when it has not converged after `_TERMS` pairs of terms."""
     whole, above, below = a + b, a + 1.0, a - 1.0
     c = 1.0
     d = 1.0 / (1.0 - whole * x / above)
     value = d
-    for m in range(1, terms + 1):
+    for m in range(1, _TERMS + 1):
         at = a + m + m
         even = m * (b - m) * x / ((below + m + m) * at)
         d = 1.0 / (1.0 + even * d)

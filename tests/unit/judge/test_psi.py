@@ -61,6 +61,10 @@ def test_what_is_not_finite_has_a_bin_of_its_own() -> None:
     assert between(sample, broken) > 0.2
 
 
+def test_a_value_on_an_edge_belongs_to_the_bin_below() -> None:
+    assert psi.counts([0.0, 1.0, 1.5, 2.0, 2.5], np.array([1.0, 2.0])).tolist() == [2, 2, 1, 0]
+
+
 def test_repeated_values_make_fewer_bins() -> None:
     assert len(psi.edges(np.r_[np.zeros(950), np.arange(1, 51)])) == 1
     assert len(psi.edges([np.nan, np.inf])) == 0
