@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,8 +115,6 @@ def test_production_takes_a_version_on_from_stagings_own_registry(
 
 
 def test_bytes_that_are_not_in_the_store_are_fetched_from_the_registry(project: Project) -> None:
-    import shutil
-
     local = project.env("local")
     shutil.rmtree(local.store().root)
     placed = local.place(local.ledger().version(MODEL, project.version).ref)
@@ -127,3 +126,19 @@ def occupied(uri: str, tmp_path: Path) -> None:
     client = Tracker(uri, tmp_path / "occupied").connection.client
     client.create_registered_model(MODEL)
     client.create_model_version(MODEL, str(tmp_path))
+
+
+def test_bytes_that_change_while_they_are_copied_leave_nothing_behind(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copytree = shutil.copytree
+
+    def failing_disk(source: Path, target: Path, **options: bool) -> None:
+        copytree(source, target, **options)
+        (target / "model.onnx").chmod(0o644)
+        (target / "model.onnx").write_bytes(b"torn")
+
+    monkeypatch.setattr(shutil, "copytree", failing_disk)
+    with pytest.raises(DigestMismatchError, match="nothing was copied"):
+        entered(project)
+    assert not project.env("staging").store().root.exists()
