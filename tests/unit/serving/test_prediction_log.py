@@ -185,6 +185,7 @@ def test_files_are_closed_by_rows(open_log, served):
         offer(log, model, [[float(index)]], request_id=str(index))
     found = logged(log, "sum")
     assert sorted(found["x"]) == [float(index) for index in range(95)]
+    assert found["x"].to_list() == found["prediction"].to_list() == [float(each) for each in found["request_id"]]
     assert log.counts.files == len(list(log._options.folder.rglob("*.parquet"))) >= 3
     assert log.counts.written == 95
 
@@ -274,10 +275,12 @@ def test_a_folder_that_cannot_be_written_harms_nobody_and_is_tried_again(open_lo
 def test_what_cannot_be_written_does_not_grow(open_log, served, tmp_path):
     (tmp_path / "log").write_text("in the way")
     log, model = open_log(file_rows=3, retry_s=60), served("sum")
-    for index in range(50):
+    for index in range(90):
         offer(log, model, [[float(index)]], request_id=str(index))
+    wait_for(lambda: log._writer.taken_rows == 90)
+    assert sum(file.rows for file in log._writer._open.values()) <= 2 * 3 + 16  # a little more than two files
     log.close()
-    assert log.counts.dropped == 50
+    assert log.counts.dropped == 90
     assert log.counts.written == 0
 
 
