@@ -35,8 +35,8 @@ def digests(tmp_path: Path, store: Store) -> dict[int, str]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """Return a gateway for all tests of a module that have the same place."""
-    made = GatewayProcess(tmp_path_factory.mktemp("gateway"))
+    """Return a gateway of two workers for all tests of a module."""
+    made = GatewayProcess(tmp_path_factory.mktemp("gateway"), "--workers", "2")
     made.start()
     yield made
     made.stop()
