@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from components.errors import InfrastructureError, StaleRevisionError
+from components.errors import StaleRevisionError
 from components.release.publishers.repository import TritonRepository
+from tests.dying import DONE, DONE_ALL_THE_SAME, REFUSED, die_at
 from tests.publications import KINDS, Kind, served, tree
 
 
@@ -23,40 +21,6 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
 
 
 FULL = os.environ.get("TOWPATH_FULL") == "1"
-_DONE, _REFUSED, _ENDED_OTHERWISE, _DONE_ALL_THE_SAME = 0, 2, 3, 4
-_MUTATING = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile"}
-
-
-def _counted(step: int, act: Callable[[], None], by: str) -> int:
-    left = step
-
-    def count(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal left
-        if event in _MUTATING or (event == "open" and arguments[1] not in (None, "r", "rb")):
-            left -= 1
-            if left == 0:
-                if by == "death":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                raise OSError(28, "No space left on device")
-
-    sys.addaudithook(count)
-    try:
-        act()
-    except InfrastructureError:
-        return _REFUSED
-    return _DONE if left > 0 else _DONE_ALL_THE_SAME
-
-
-def _die_at(step: int, act: Callable[[], None], *, by: str) -> int:
-    """Run `act` in a child that dies, or whose disk fails, at its `step`-th change; return the child's exit code."""
-    child = os.fork()
-    if child == 0:
-        code = _ENDED_OTHERWISE
-        try:
-            code = _counted(step, act, by)
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _steps(by: str) -> range:
@@ -90,8 +54,8 @@ def test_after_a_death_or_a_disk_error_at_any_step_servers_see_a_whole_state_and
     failed = 0
     for step in _steps(by):
         shutil.copytree(template, base)
-        code = _die_at(step, lambda: kind.open(base).publish(publication), by=by)
-        assert code in {_DONE, _DONE_ALL_THE_SAME, _REFUSED, -signal.SIGKILL}
+        code = die_at(step, lambda: kind.open(base).publish(publication), by=by)
+        assert code in {DONE, DONE_ALL_THE_SAME, REFUSED, -signal.SIGKILL}
         seen = served(base)
         assert seen.pop("adult") == {"stable": 3}
         assert set(seen) <= {"taxi"}
@@ -112,7 +76,7 @@ def test_after_a_death_or_a_disk_error_at_any_step_servers_see_a_whole_state_and
         left = {name for name in tree(base) if name not in tree(straight)}
         assert left == set()
         shutil.rmtree(base)
-        if code == _DONE:
+        if code == DONE:
             break
         failed += 1
     else:
