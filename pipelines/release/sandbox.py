@@ -13,11 +13,11 @@ from components.errors import InfrastructureError
 from components.release.guards.evidence import SandboxEvidence
 from components.stage.files import write_json
 from components.types.release import ModelRoute, PlacedModel, RouterSnapshot, TrafficSplit
+from pipelines.release.actors import TOKEN_VARIABLE
 from pipelines.release.client import Client, Reply
+from pipelines.release.environments import GATEWAY_TOKEN_VARIABLE
 from pipelines.release.requests import RequestRow, cycled
 from pipelines.services.process import Launch, supervised_service
-
-_TOKEN_VARIABLE = "TOWPATH_GATEWAY_TOKEN"  # noqa: S105 - the variable's name, not a token
 
 Progress = Callable[[int, int], None]
 """Hears how much is done, and how much there is."""
@@ -49,7 +49,7 @@ def sandbox(placed: PlacedModel, root: Path, ready_s: float) -> Iterator[Sandbox
             *(sys.executable, "-m", "components.serving", "--snapshot", str(snapshot)),
             *("--host", "127.0.0.1", "--port", "{port}"),
         )
-        open_to_us = {_TOKEN_VARIABLE: ""}  # whoever serves beside it may ask for a token
+        open_to_us = {GATEWAY_TOKEN_VARIABLE: "", TOKEN_VARIABLE: ""}  # it asks for no token, and is told none
         launch = Launch("sandbox", command, 0, "/v2/health/ready", "/v2", open_to_us, start_timeout_s=ready_s)
         with _running(launch, placed, root) as url:
             yield Sandbox(url, f"/v2/models/{ref.model}/versions/{ref.version}/infer", ref.digest)
