@@ -13,7 +13,8 @@ import orjson
 
 from components.serving.page.chart import make_chart
 from components.serving.page.history import History
-from components.serving.page.panel import Notice, Panel, Tone, make_panel
+from components.serving.page.notices import Notice, Tone
+from components.serving.page.panel import make_panel
 from components.serving.page.source import PageSource
 from components.serving.page.words import duration, parsed_time
 from components.serving.reply import Reply
@@ -144,6 +145,3 @@ def _staleness(ledger: _Ledger, is_moving: bool) -> tuple[Notice, ...]:
         "See that `towpath tick` runs."
     )
     return (*ledger.notices, Notice(Tone.WARNING, "The ledger's view is stale", text))
-
-
-__all__ = ["HEADERS", "IDLE_REFRESH_S", "REFRESH_S", "VIEW_FILE", "Panel", "render"]

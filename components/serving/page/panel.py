@@ -7,33 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from components.serving.page.words import count, duration, spaced
-from components.types.judging import ArmReport, GatewayStatus, JudgeReport, ShadowReport, WorkerStatus
+from components.serving.page.notices import Notice, Served, Tone, notices_of, served_by
+from components.serving.page.words import count
+from components.types.judging import ArmReport, GatewayStatus, JudgeReport, ShadowReport
 from components.types.release_view import ModelView
-
-LOST_S = 10.0
-"""A worker that has not said that it lives for so long is shown as lost."""
-
-
-class Tone(StrEnum):
-    """How good the news is; shown as a colour, and always as a word too."""
-
-    GOOD = "good"
-    MOVING = "moving"
-    WARNING = "warning"
-    BAD = "bad"
-    QUIET = "quiet"
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something that a release engineer must not overlook."""
-
-    tone: Tone
-    title: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -54,25 +32,13 @@ class Arm:
     requests: int
     users: int | None
     """None where nobody is assigned: a shadow sees what the stable version sees."""
-    bad: tuple[int | None, ...]
-    """By the kinds of `Panel.kinds`; None where it does not apply."""
+    bad: tuple[int, ...]
+    """By the kinds of `Panel.kinds`."""
     labelled: int
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
     idle_s: float | None
-
-
-@dataclass(frozen=True)
-class Served:
-    """What one worker serves of the model."""
-
-    worker: int
-    pid: int
-    rev: int | None
-    loaded: tuple[int, ...]
-    alive_s: float
-    problem: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +63,7 @@ class Panel:
 def make_panel(model: str, view: ModelView | None, status: GatewayStatus) -> Panel:
     """Return what is to be said of one model."""
     report = status.reports.get(model)
-    workers = tuple(_served(model, worker) for worker in status.workers)
+    workers = tuple(served_by(worker, model) for worker in status.workers)
     stable, canary, shadow = _versions(view, report)
     candidate = view.candidate if view is not None else None
     is_moving = any(version is not None for version in (canary, shadow, candidate))
@@ -112,7 +78,7 @@ def make_panel(model: str, view: ModelView | None, status: GatewayStatus) -> Pan
         tone=tone,
         headline=_headline(stable, canary, shadow, candidate, weight, tone is Tone.BAD),
         is_moving=is_moving,
-        notices=(*_alarms(report), *_pauses(view), *_disagreements(view, report, workers), *_problems(workers)),
+        notices=notices_of(view, report, workers),
         bars=_bars(stable, canary, weight),
         shadow=shadow,
         kinds=kinds,
@@ -169,52 +135,6 @@ def _headline(
     return answers
 
 
-def _alarms(report: JudgeReport | None) -> list[Notice]:
-    if report is None:
-        return []
-    found = []
-    if report.alarm:
-        found.append(Notice(Tone.BAD, "The judge raised an alarm", report.alarm))
-    if report.breaker:
-        found.append(Notice(Tone.BAD, "The breaker tripped", report.breaker))
-    if report.killed:
-        found.append(Notice(Tone.BAD, "Stopped by hand", "The kill switch on this machine holds the canary at 0 %."))
-    return found
-
-
-def _pauses(view: ModelView | None) -> list[Notice]:
-    if view is None or not view.paused:
-        return []
-    text = view.next_step or "A person has to resume it, or roll it back."
-    return [Notice(Tone.WARNING, "The rollout is paused", text)]
-
-
-def _disagreements(view: ModelView | None, report: JudgeReport | None, workers: Sequence[Served]) -> list[Notice]:
-    found = []
-    if view is None:
-        text = "What you see is what the gateway serves; gates, approvals and events are in the ledger."
-        return [Notice(Tone.WARNING, "The ledger's view does not know this model", text)]
-    behind = [each for each in workers if each.rev is not None and each.rev < view.rev]
-    if behind:
-        listed = ", ".join(f"worker {each.worker} at {each.rev}" for each in behind)
-        text = f"The ledger is at revision {view.rev}; {listed}. If this stays, the gateway cannot load a version."
-        found.append(Notice(Tone.WARNING, "The gateway is behind the ledger", text))
-    if report is not None and report.rev > view.rev:
-        text = f"The gateway serves revision {report.rev}; the ledger's view below is of revision {view.rev}."
-        found.append(Notice(Tone.WARNING, "The ledger's view is behind", text))
-    return found
-
-
-def _problems(workers: Sequence[Served]) -> list[Notice]:
-    found = []
-    if lost := [str(each.worker) for each in workers if each.alive_s > LOST_S]:
-        longest = duration(max(each.alive_s for each in workers))
-        found.append(Notice(Tone.BAD, "A worker is lost", f"Not heard of for up to {longest}: {', '.join(lost)}."))
-    for text in dict.fromkeys(each.problem for each in workers if each.problem):
-        found.append(Notice(Tone.BAD, "A worker reports a problem", text))
-    return found
-
-
 def _bars(stable: int | None, canary: int | None, weight: int) -> tuple[Bar, ...]:
     bars = []
     if stable is not None:
@@ -254,11 +174,6 @@ def _shadow_arm(arm: ShadowReport, kinds: Sequence[str]) -> Arm:
     return Arm("shadow", arm.version, arm.mirrored, None, bad, arm.labelled, *times)
 
 
-def _served(model: str, worker: WorkerStatus) -> Served:
-    rev, loaded = worker.revs.get(model), worker.loaded.get(model, ())
-    return Served(worker.worker, worker.pid, rev, loaded, worker.alive_s, worker.problems.get(model, ""))
-
-
 def pairs(shadow: ShadowReport) -> str:
     """Return what the comparison of a shadow found, request by request, in a sentence."""
     return (
@@ -267,8 +182,3 @@ def pairs(shadow: ShadowReport) -> str:
         f"{count(shadow.only_stable_bad)} in the stable version alone. "
         f"{count(shadow.dropped)} were not mirrored because the shadow was busy."
     )
-
-
-def kind_name(kind: str) -> str:
-    """Return a kind of bad event as a column heading."""
-    return spaced(kind)

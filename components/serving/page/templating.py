@@ -8,7 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from components.serving.page import words
-from components.serving.page.panel import Panel, Tone, pairs
+from components.serving.page.notices import Tone
+from components.serving.page.panel import Panel, pairs
 
 _TONES = {"stable": Tone.GOOD, "rejected": Tone.BAD, "rolled_back": Tone.BAD, "quarantined": Tone.BAD}
 _MOVING = ("candidate", "shadow", "canary")
