@@ -179,7 +179,9 @@ def test_a_hundred_slow_clients_do_not_stop_a_quick_one(running, products):
         assert running.ask("POST", "/invocations", ROW, Content_Type="application/json")[0] == 200
         times.append(time.monotonic() - started)
     assert sorted(times)[10] < 0.1
-    running.wait_for(lambda: running.metric('towpath_gateway_requests_total{code="408",model="",role="",version=""}') == 100)
+    running.wait_for(
+        lambda: running.metric('towpath_gateway_requests_total{code="408",model="",role="",version=""}') == 100
+    )
     for connection in dripping:
         connection.close()
     is_well(running)
