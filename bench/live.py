@@ -30,7 +30,7 @@ import psutil
 from bench.gateway import CASES, INFER, INVOKE, Case, body, first_answer, server
 from bench.live_gateway import CLIENTS, MODEL, Gateway, asked, clients, gateway, nonsense, numbered, question_of
 from bench.load import requests_per_s
-from bench.open_loop import latencies_s
+from bench.open_loop import Sent, send
 from bench.pipeline import table
 from bench.products import network_product
 from components.types.product import GRAPH_FILE, ProductRef
@@ -106,30 +106,33 @@ def shadow(folder: Path, rounds: int, seconds: float) -> Figures:
     """Measure what a shadow adds to stable's latencies at a fixed rate, in turns."""
     products = {version: network_product(folder / str(version), seed=version) for version in (1, 2)}
     question = body(Case(INVOKE, 1, 1))
-    found: dict[str, list[np.ndarray]] = {"without": [], "with": []}
+    found: dict[str, list[Sent]] = {"without": [], "with": []}
     with gateway(folder, products, question, stable=1) as ours:
         for number in range(2 * rounds + 1):
             with_shadow = number % 2 == 0
             ours.route(products, stable=1, **({"shadow": 2} if with_shadow else {}))
             ours.wait()
-            took_s = latencies_s(ours.port, INVOKE, question, SHADOW_RATE, seconds)
+            sent = send(ours.port, INVOKE, question, SHADOW_RATE, seconds)
             if number:  # the first warms everything up
-                found["with" if with_shadow else "without"].append(1000 * took_s)
+                found["with" if with_shadow else "without"].append(sent)
             if with_shadow:
                 report = ours.status()["reports"][MODEL]["shadow"]
-    p99 = {name: [float(np.quantile(each, 0.99)) for each in runs] for name, runs in found.items()}
+    p50, p99 = ({name: [_ms(each.took_s, q) for each in runs] for name, runs in found.items()} for q in (0.5, 0.99))
     added = [shadowed - alone for shadowed, alone in zip(p99["with"], p99["without"], strict=True)]
+    late = statistics.median(_ms(each.late_s, 0.99) for runs in found.values() for each in runs)
     mirrored = report["mirrored"] / (report["mirrored"] + report["dropped"])
+    name = f"a shadow adds to stable's p99 at {SHADOW_RATE:,} requests/s, ms"
     return [
-        _most(
-            f"a shadow adds to stable's p99 at {SHADOW_RATE:,} requests/s, ms", statistics.median(added), MOST_SHADOW_MS
-        ),
-        _stated(
-            "p50 without / with, ms", [round(float(np.median(np.concatenate(runs))), 3) for runs in found.values()]
-        ),
-        _stated("p99 without / with, ms", [round(statistics.median(each), 3) for each in p99.values()]),
-        _least("part of the requests that was mirrored", mirrored, 0.99),
+        _most(name, statistics.median(added), MOST_SHADOW_MS),
+        _stated("shadow: p50 without / with, ms", [round(statistics.median(each), 3) for each in p50.values()]),
+        _stated("shadow: p99 without / with, ms", [round(statistics.median(each), 3) for each in p99.values()]),
+        _stated("shadow: p99 by which the client itself was late, ms", round(late, 3)),
+        _least("shadow: part of the requests that was mirrored", mirrored, 0.99),
     ]
+
+
+def _ms(seconds: np.ndarray, q: float) -> float:
+    return 1000 * float(np.quantile(seconds, q))
 
 
 def swaps(folder: Path, rounds: int, seconds: float) -> Figures:
@@ -145,7 +148,7 @@ def swaps(folder: Path, rounds: int, seconds: float) -> Figures:
                 ours.wait()
 
         during = clients(ours.port, swap)
-    p99_ms = [1000 * float(np.quantile([each.took_s for each in seen], 0.99)) for seen in (steady, during)]
+    p99_ms = [_ms(np.array([each.took_s for each in seen]), 0.99) for seen in (steady, during)]
     return [
         _most(f"failed of {len(during):,} requests over {SWAPS} swaps", sum(each.is_failed for each in during), 0),
         _most("torn answers among them", sum(each.is_torn for each in during), 0),

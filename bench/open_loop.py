@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +25,17 @@ from bench.load import answer_length
 CONNECTIONS = 64
 
 
-def latencies_s(port: int, path: str, body: bytes, requests_per_s: float, seconds: float) -> np.ndarray:
-    """Return how long each request took from when it was due; any answer but 200 is an error."""
+class Sent(NamedTuple):
+    """What came of a run: one number per request."""
+
+    took_s: np.ndarray
+    """From when it was due until its answer was there."""
+    late_s: np.ndarray
+    """How late this client came to it: where that is much, the machine is too busy to measure anything."""
+
+
+def send(port: int, path: str, body: bytes, requests_per_s: float, seconds: float) -> Sent:
+    """Send requests at a rate and return how long each took; any answer but 200 is an error."""
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(body)
         command = [
@@ -39,7 +49,7 @@ def latencies_s(port: int, path: str, body: bytes, requests_per_s: float, second
             str(seconds),
         ]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return np.array(json.loads(done.stdout))
+    return Sent(*(np.array(each) for each in json.loads(done.stdout)))
 
 
 class _Sender:
@@ -85,21 +95,23 @@ class _Sender:
                 self.ask(self._late.popleft())
 
 
-def _run(port: int, path: str, body: bytes, requests_per_s: float, seconds: float) -> list[float]:
+def _run(port: int, path: str, body: bytes, requests_per_s: float, seconds: float) -> tuple[list[float], list[float]]:
     head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     sender = _Sender(port, head.encode() + body)
+    late_s = []
     begun = time.perf_counter()
     for number in range(int(requests_per_s * seconds)):
         due_s = begun + number / requests_per_s
         while time.perf_counter() < due_s:
             sender.listen(due_s)
+        late_s.append(time.perf_counter() - due_s)
         sender.ask(due_s)
     end_s = time.perf_counter() + 10
     while sender.is_waiting and time.perf_counter() < end_s:
         sender.listen(end_s)
     if sender.is_waiting:
         raise RuntimeError("some requests were not answered within 10 s")
-    return sender.took_s
+    return sender.took_s, late_s
 
 
 if __name__ == "__main__":
