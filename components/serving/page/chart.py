@@ -20,6 +20,8 @@ _LOWEST, _LEAST_TOP = -2, 3
 _HIGHEST = 12
 _MOST_POINTS = 400
 _LABEL_APART = 14.0
+_EDGE = 4.0
+"""A time so close to the edge would run into the other axis."""
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
@@ -106,7 +108,8 @@ class _Box:
         form = "%H:%M:%S" if step_s < 60 else "%H:%M" if step_s < 43200 else "%d %b"
         at_s = math.ceil(self._from_s / step_s) * step_s
         while at_s <= self._to_s:
-            yield Tick(self.x(at_s), _clock(at_s, form))
+            if _EDGE <= self.x(at_s) <= 100 - _EDGE:
+                yield Tick(self.x(at_s), _clock(at_s, form))
             at_s += step_s
 
 

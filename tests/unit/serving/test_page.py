@@ -8,7 +8,7 @@ import pytest
 from components.serving import page
 from components.serving.page.source import StoredSource
 from components.types.evaluation import Verdict
-from components.types.judging import ArmReport, GatewayStatus, WorkerStatus
+from components.types.judging import ArmReport, Drift, GatewayStatus, WorkerStatus
 from components.types.release_view import ApprovalView, EventView, VersionView
 from tests.release_views import (
     EVIL,
@@ -297,6 +297,11 @@ def test_a_long_past_is_cut_and_it_is_said_where_the_rest_is(tmp_path):
     assert "reason 40" not in text
     assert "20 older ones are in the ledger: towpath ledger show churn" in text
     assert "12 older ones are in the ledger." in text
+
+
+def test_a_drift_that_is_too_large_is_marked(rollout):
+    assert "0.310 over 900 predictions above 0.2" in shown(rollout, canary_report(drift=Drift(0.31, 900))).text
+    assert "above 0.2" not in shown(rollout, canary_report()).text
 
 
 def test_a_judge_that_has_nothing_yet_is_shown(rollout):
