@@ -30,7 +30,7 @@ STEADY_S = 10.0
 LONGEST_WAIT_S = 10.0
 _FIRST_WAIT_S = 0.25
 _HANDED_BACK_S = 0.5
-"""A worker that is gone for longer leaves its share of new connections to the others."""
+"""A worker that is gone for longer leaves its share of new connections to the others; what waits for it is cut off."""
 _GRACE_S = 5.0
 
 log = logging.getLogger("towpath.gateway")
