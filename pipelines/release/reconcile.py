@@ -55,7 +55,9 @@ def _traffic(env: EnvironmentConfig, slot: Slot, *, repair: bool) -> list[Drift]
         return [Drift(slot.model, env.name.value, "traffic", "the servers could not be asked", False, str(error))]
     if found == wanted:
         return []
-    words = f"served at revision {found.rev}: stable {found.stable}, canary {found.canary} at {found.weight} %"
+    words = f"served at revision {found.rev}"
+    if found.rev == slot.rev:  # at another one the servers' versions are not known
+        words += f": stable {found.stable}, canary {found.canary} at {found.weight} %, shadow {found.shadow}"
     if found.rev > slot.rev:
         problem = (
             f"the servers are at revision {found.rev}, the ledger is at {slot.rev}: an older ledger was restored; "
