@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import Any
@@ -30,7 +31,7 @@ SENTENCES = st.none() | st.sampled_from(["", "too many errors"])
 REVS = st.integers(5, 9)
 DIGESTS = st.sampled_from([DIGEST, "e" * 64, ""])
 TIMES = st.datetimes(timezones=st.just(UTC)) | st.datetimes() | st.just(BEGAN)
-SETTINGS = settings(max_examples=300, deadline=None)
+SETTINGS = settings(max_examples=2_000 if os.environ.get("TOWPATH_FULL") == "1" else 100, deadline=None)
 
 PLANS = st.builds(
     ReleasePlan,
