@@ -366,6 +366,24 @@ def test_drift_is_found_by_all_workers_together(tmp_path, outputs, shift, is_far
     assert (drift.psi > 0.2) == is_far
 
 
+def test_bins_are_chosen_once_all_workers_together_saw_enough(tmp_path):
+    several = judges(tmp_path, workers=3)
+    board = Board(tmp_path, 0, 3).rollout(CANARY_SPLIT)
+    for turn in range(297):
+        ask(several[turn % 3], outputs=number(turn % 100))
+        if turn % 10 == 0:
+            for judge in several:
+                judge.flush()
+    for judge in several:
+        judge.flush()
+    assert board.edges() is None
+    assert len(board.sample()) == 297
+    for judge in several:
+        ask(judge, outputs=number(50.0))
+        judge.flush()
+    assert len(board.edges()) == 9
+
+
 def test_drift_between_shadow_and_stable_counts_pairs_only(tmp_path):
     (judge,) = judges(tmp_path, SHADOW_SPLIT)
     chance = random.Random(8)
@@ -386,6 +404,14 @@ def test_a_split_that_is_off_is_noticed(tmp_path):
     for _ in range(100):
         ask(judge, CANARY)
     assert judge.report().split_p < 1e-4
+
+
+def test_once_stopped_the_split_says_nothing(tmp_path):
+    (judge,) = judges(tmp_path)
+    for _ in range(100):
+        ask(judge, CANARY, ERROR)
+    assert judge.weight == 0
+    assert judge.report().split_p is None
 
 
 def test_health_goes_on_over_revisions_of_the_slot(tmp_path):
