@@ -13,7 +13,7 @@ from components.release.plan import ReleasePlan
 from components.release.protocol import DeploymentTarget
 from components.release.records import Event, Evidence, RecordedVersion, Slot
 from components.release.rollout import RolloutEvidence
-from components.release.states import on_its_way
+from components.release.states import on_its_way, stable_since
 from components.types.judging import Health, JudgeReport
 from components.types.release import Role
 from pipelines.release.commit import AUTOMATIC, note
@@ -134,6 +134,7 @@ def rollout_evidence(
         served_rev=seen.served_rev if seen else None,
         stable_health=seen.health if seen else {},
         mismatch=_mismatch(env, version),
+        stable_since=stable_since(slot, events),
     )
 
 
