@@ -26,7 +26,12 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "data/boxes").mkdir(parents=True)
     (tmp_path / "data/boxes/expectations.json").write_text("{}")
     here = Path(__file__).resolve().parents[3]
-    for folder in ("components/training", "components/models"):
+    for folder in (
+        "components/training",
+        "components/models",
+        "pipelines/configs/environments",
+        "pipelines/configs/plans",
+    ):
         (tmp_path / folder).parent.mkdir(exist_ok=True)
         (tmp_path / folder).symlink_to(here / folder)
     return tmp_path
