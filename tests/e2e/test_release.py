@@ -24,7 +24,7 @@ def released(project: Project) -> Project:
         path = f"pipelines/configs/environments/{name}.yaml"
         project.write(path, (project.root / path).read_text().replace(port, "port: 0"))
     project.git("commit", "--quiet", "--all", "--message", "any free port")
-    project.towpath("run", MODEL, "--only", "sklearn")
+    project.towpath("run", MODEL, "--only", "lightning")
     for name in ports:
         project.towpath("serve", "--env", name, "--detach")
     project.towpath("promote", MODEL, "1", "--to", "staging", "--plan", "demo")
@@ -107,7 +107,7 @@ def test_a_dry_run_says_what_would_happen_and_moves_nothing(released: Project) -
 
 def test_a_version_of_a_dirty_tree_is_refused_for_staging(released: Project) -> None:
     released.write("notes.txt", "not committed\n")
-    released.towpath("run", MODEL, "--only", "lightning")
+    released.towpath("run", MODEL, "--only", "sklearn")
     version = max(each["version"] for each in released.json("compare", MODEL)["versions"])
     before = slot(released, "staging")
     done = released.towpath("promote", MODEL, str(version), "--to", "staging", "--plan", "demo", code=4)
