@@ -30,9 +30,11 @@ class InvalidOutputError(FaultError):
 class CheckedBatch(dict[str, Tensor]):
     """A batch that its maker built from the signature, value by value, and vouches for: it is not looked at again."""
 
-    __slots__ = ("rows",)
+    __slots__ = ("block", "rows")
 
     rows: int
+    block: Tensor | None
+    """All of it as one array of shape (n_inputs, n_rows), float64, where every input is a plain number; else None."""
 
 
 class BatchCheck:

@@ -62,7 +62,7 @@ class InputPlan:
                 block = block[order]
             if len(rows) > 1:  # a single row is contiguous either way
                 block = np.ascontiguousarray(block)
-            return _vouched(zip(self.tensor_names, block, strict=True), len(rows))
+            return _vouched(zip(self.tensor_names, block, strict=True), len(rows), block)
         columns = list(zip(*rows, strict=True))
         return self.from_columns(columns if order is None else [columns[place] for place in order])
 
@@ -81,7 +81,8 @@ class InputPlan:
         else:
             made = self._float_block(columns, rows)
         if self.is_flat:
-            return _vouched(zip(self.tensor_names, made, strict=True), rows)
+            block = made if isinstance(made, np.ndarray) else None
+            return _vouched(zip(self.tensor_names, made, strict=True), rows, block)
         return _vouched(self._assembled(list(made), rows), rows)
 
     def from_tensors(self, tensors: Sequence[Values], rows: int) -> Batch:
@@ -139,9 +140,9 @@ class InputPlan:
             yield spec.name, np.stack(parts, axis=1).reshape(rows, *spec.shape) if spec.shape else parts[0]
 
 
-def _vouched(tensors: Iterable[tuple[str, np.ndarray]], rows: int) -> Batch:
+def _vouched(tensors: Iterable[tuple[str, np.ndarray]], rows: int, block: np.ndarray | None = None) -> Batch:
     batch = CheckedBatch(tensors)
-    batch.rows = rows
+    batch.rows, batch.block = rows, block
     return Batch(batch, rows)
 
 

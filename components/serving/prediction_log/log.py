@@ -28,6 +28,7 @@ _TEXT_BYTES = 57
 _ENTRY_BYTES = 300
 """What an entry takes beside its tensors."""
 _MOST_WIDTHS = 256
+_NOTHING: Mapping[str, np.ndarray] = {}
 
 
 class Entry(NamedTuple):
@@ -39,6 +40,10 @@ class Entry(NamedTuple):
     request_id: str
     user: int
     tensors: Mapping[str, np.ndarray]
+    """Empty where `block` has all of them."""
+    block: np.ndarray | None
+    """All inputs as one array of shape (n_inputs, n_rows), where every input is a plain number: kept instead of a view
+    for each, because what waits here costs the event loop fresh memory."""
     outputs: Mapping[str, np.ndarray] | None
     rows: int
     step: int
@@ -135,12 +140,13 @@ class PredictionLog:
             counts.dropped += wanted
             return
         self._budget -= wanted
+        block = getattr(batch.tensors, "block", None)
         self._offered_rows += wanted
         self._offered_bytes += size_bytes
         self._entries.append(
             Entry(
-                model, role, rev, request_id, user, batch.tensors, outputs, rows, step, size_bytes,
-                time.time(), seconds, status,
+                model, role, rev, request_id, user, batch.tensors if block is None else _NOTHING, block, outputs, rows, step,
+                size_bytes, time.time(), seconds, status,
             )
         )  # fmt: skip
 

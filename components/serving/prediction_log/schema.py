@@ -6,7 +6,7 @@ Arrow is imported by the writer's thread alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -74,16 +74,28 @@ def make_rows(schema: pa.Schema, entries: Sequence[Entry]) -> pa.RecordBatch:
     """Return entries of one version as rows; the arrays are copies, so the requests' own may go."""
     import pyarrow as pa
 
-    model = entries[0].model
     arrays: list[pa.Array] = []
-    for spec in model.signature.inputs:
-        values = np.concatenate([each.tensors[spec.name][:: each.step] for each in entries])
+    for spec, values in zip(entries[0].model.signature.inputs, _columns(entries), strict=True):
         arrays.append(_input_array(spec, values, schema.field(len(arrays)).type))
     unanswered = np.concatenate([np.full(each.logged_rows, each.outputs is None) for each in entries])
     arrays.append(_prediction_array(schema.field(PREDICTION).type, entries, unanswered))
     arrays.append(_probabilities_array(schema.field(PROBABILITIES).type, entries, unanswered))
     arrays += _about_requests(entries)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _columns(entries: Sequence[Entry]) -> Iterable[np.ndarray]:
+    """Return the raw inputs of all entries, one array each, in the order of the signature."""
+    inputs = entries[0].model.signature.inputs
+    blocks = [each.block[:, :: each.step] for each in entries if each.block is not None]
+    if len(blocks) == len(entries):
+        return iter(np.concatenate(blocks, axis=1))
+    return (np.concatenate([_values(each, place, spec) for each in entries]) for place, spec in enumerate(inputs))
+
+
+def _values(entry: Entry, place: int, spec: InputSpec) -> np.ndarray:
+    values = entry.tensors[spec.name] if entry.block is None else entry.block[place]
+    return values[:: entry.step]
 
 
 def _about_requests(entries: Sequence[Entry]) -> list[pa.Array]:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from components.serving.prediction_log.log import Entry, LogCounts
 
 _LOOK_S = 0.25
-_AT_ONCE = 16
-"""Entries converted before the thread steps back: for so long a request may have to wait for the interpreter."""
+_AT_ONCE = 256
+"""Entries converted before the thread steps back: for so long, about a millisecond, a request may have to wait for the
+interpreter. Fewer cost more in all: most of the time goes into the columns, however many rows they have."""
 _STEP_BACK_S = 0.0005
 _JOINED = 64
 """So many small batches are made one, outside the interpreter: each column of each costs some hundred bytes."""
