@@ -64,4 +64,21 @@ def _problems_of(env: EnvironmentConfig) -> list[str]:
             f"{path}: key `environment.actors`: plan `{env.plan_name}` asks for {needed} approvals, and "
             f"{', '.join(may_approve) or 'nobody'} may approve; add `approve` to somebody's `may`"
         )
+    return [*problems, *_problems_of_plans(env, needed, f"{path}: key `environment.plans`")]
+
+
+def _problems_of_plans(env: EnvironmentConfig, needed: int, where: str) -> list[str]:
+    """Return what is wrong with the further plans: each would let whoever proposes choose how many must agree."""
+    problems = []
+    for name in env.section.plans:
+        try:
+            asked = env.plan(name).approvals.stable
+        except BadInputError as error:
+            problems.append(f"{where}: {error}")
+            continue
+        if env.section.actors and asked < needed:
+            problems.append(
+                f"{where}: plan `{name}` asks for {asked} approvals and `{env.plan_name}` for {needed}, so that "
+                "whoever proposes could do without; take it out, or have it ask for as many"
+            )
     return problems

@@ -94,6 +94,8 @@ class EnvironmentSection(Section):
     """From which environment versions come; null for the first one, into which runs register."""
     plan: str = Field(min_length=1, pattern=_NAME)
     """The release plan in `pipelines/configs/plans` that holds unless another one is asked for."""
+    plans: tuple[Annotated[str, Field(pattern=_NAME)], ...] = ()
+    """Further plans that may be asked for. Where there are no actors, any plan may."""
     ledger: Variable | None = None
     """The variable with this environment's ledger URL; while it is unset, this machine's ledger."""
     registry: Variable | None = None

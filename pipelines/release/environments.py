@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.errors import BadInputError, ConfigError, InfrastructureError, UnknownNameError
+from components.errors import BadInputError, ConfigError, GateRefusedError, InfrastructureError, UnknownNameError
 from components.release.ledger import Ledger
 from components.release.plan import ReleasePlan, load_plan
 from components.release.store import Store
@@ -185,6 +185,26 @@ class EnvironmentConfig:
             ConfigError: something in it is wrong.
         """
         return load_plan(name or self.section.plan, self.root)
+
+    def allowed_plan(self, name: str | None = None) -> ReleasePlan:
+        """Return a plan that a release may be proposed under.
+
+        Where actors are configured, a plan is a rule for them: who proposes may not choose another one, with fewer
+        approvals or smaller counts, unless the file allows it.
+
+        Raises:
+            GateRefusedError: it is neither this environment's plan nor one of the further ones that its file allows.
+            UnknownNameError: there is no such plan.
+            ConfigError: something in it is wrong.
+        """
+        wanted = name or self.section.plan
+        allowed = dict.fromkeys((self.section.plan, *self.section.plans))
+        if self.section.actors and wanted not in allowed:
+            raise GateRefusedError(
+                f"plan `{wanted}` may not be used in {self.name.value}, where {', '.join(allowed)} may; another one is "
+                f"allowed by adding it to `environment.plans` in {ENVIRONMENTS_DIR / self.name.value}.yaml"
+            )
+        return self.plan(wanted)
 
     def publisher_names(self) -> tuple[str, ...]:
         """Return the names of whatever else is told where versions stand."""

@@ -148,10 +148,40 @@ def test_the_schema_names_every_key_and_holds_what_it_refers_to() -> None:
     assert referred == set(schema["$defs"])
 
 
-def with_actors(root: Path, may: str = "promote, approve") -> None:
+def with_actors(root: Path, may: str = "promote, approve", plans: str = "") -> None:
     other = hashlib.sha256(b"another").hexdigest()
     actors = f"{{eve: {{token_sha256: {other}, may: [approve]}}, bob: {{token_sha256: {SHA256}, may: [{may}]}}}}"
-    write(root, "production", f"environment: {{after: staging, plan: default, actors: {actors}}}")
+    write(root, "production", f"environment: {{after: staging, plan: default, plans: [{plans}], actors: {actors}}}")
+
+
+def test_who_proposes_cannot_choose_a_plan_that_the_environment_does_not_allow(root: Path) -> None:
+    with_actors(root)
+    env = load_environment("production", root)
+    for name in (None, "default"):
+        assert env.allowed_plan(name) == env.plan()
+    with pytest.raises(GateRefusedError, match=r"plan `laptop` may not be used in production, where default may"):
+        env.allowed_plan("laptop")
+    with_actors(root, plans="laptop")
+    allowing = load_environment("production", root)
+    assert allowing.allowed_plan("laptop") == allowing.plan("laptop")
+    with pytest.raises(GateRefusedError, match="where default, laptop may"):
+        allowing.allowed_plan("demo")
+
+
+def test_where_nobody_has_to_agree_any_plan_may_be_used(root: Path) -> None:
+    env = load_environment("production", root)
+    assert env.allowed_plan("laptop") == env.plan("laptop")
+    with pytest.raises(UnknownNameError, match="did you mean `laptop`"):
+        env.allowed_plan("labtop")
+
+
+def test_further_plans_ask_for_as_many_approvals_where_there_are_actors(root: Path) -> None:
+    with_actors(root, plans="laptop, defalt")
+    problems = environment_problems(root)
+    assert [each for each in problems if "key `environment.plans`" in each and "did you mean `default`" in each]
+    assert [each for each in problems if "plan `laptop` asks for 0 approvals and `default` for 1" in each]
+    write(root, "production", "environment: {after: staging, plan: default, plans: [laptop]}")
+    assert environment_problems(root) == []
 
 
 def test_a_token_says_who_acts_and_what_they_may(root: Path) -> None:
