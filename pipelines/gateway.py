@@ -21,6 +21,7 @@ from pipelines.release.requests import read_signature, request_body, split_rows
 from pipelines.release.snapshot import write_snapshot
 from pipelines.services.local import gateway_launch
 from pipelines.services.process import Service, start_service
+from pipelines.state import bare_environment
 
 LOCAL = Environment.LOCAL.value
 
@@ -48,7 +49,7 @@ def run_gateway(model: str | None, port: int | None, root: Path = Path(), env: s
     _prepare(where, model)
     address = ["--host", "127.0.0.1", "--port", str(_port(where, port))]
     command = [sys.executable, "-m", "components.serving", *gateway_options(where), *address]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell
+    os.execve(sys.executable, command, bare_environment())  # noqa: S606 - no shell
 
 
 def start_gateway(model: str | None, port: int | None, root: Path = Path(), env: str = LOCAL) -> Service:

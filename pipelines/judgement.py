@@ -24,7 +24,7 @@ from components.types.evaluation import Evaluation, Verdict
 from components.types.product import ProductRef
 from components.types.release import Environment
 from pipelines.config import ModelConfig
-from pipelines.placement import product_directory
+from pipelines.placement import stable_placement
 from pipelines.selection import Choice, baseline_training
 from pipelines.state import ledger_url
 
@@ -88,8 +88,7 @@ def _champion(config: ModelConfig, candidate: Evaluation, slot: Slot, root: Path
         recorded = ledger.version(config.name, version)
         if recorded.digest == candidate.product_digest:
             continue
-        directory = product_directory(config.name, version, recorded.digest, root)
-        champion = ProductRef(directory, recorded.digest, recorded.runtime)
+        champion = ProductRef(stable_placement(config.name, root, version).directory, recorded.digest, recorded.runtime)
         return _rescore(config, candidate, champion, root)
     if slot.stable is None:
         return NoChampion("the ledger has no stable version in the local environment yet")

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from components.errors import UnknownNameError
 from components.release.ledger import Ledger
-from components.release.store import Store
 from components.types.release import Environment, PlacedModel, RouterSnapshot
-from pipelines.state import STORE, ledger_url
+from pipelines.state import ledger_url
 
 
 def stable_placement(model: str, root: Path = Path(), version: int | None = None) -> PlacedModel:
@@ -22,24 +21,9 @@ def stable_placement(model: str, root: Path = Path(), version: int | None = None
     number = ledger.slot(model, Environment.LOCAL).stable if version is None else version
     if number is None:
         raise UnknownNameError(f"{model} has no stable version yet; `towpath run {model}` makes one")
-    recorded = ledger.version(model, number)
-    directory = product_directory(model, number, recorded.digest, root)
-    return PlacedModel(recorded.ref, directory.resolve(), recorded.runtime)
+    from pipelines.release.environments import load_environment
 
-
-def product_directory(model: str, version: int, digest: str, root: Path) -> Path:
-    """Return a product's folder in the store; one that is not there is fetched from the registry.
-
-    Raises:
-        DigestMismatchError: the bytes are not those that were registered.
-        InfrastructureError: the registry cannot be reached.
-    """
-    store = Store(root / STORE)
-    if digest not in store:
-        from pipelines.promotion import fetch_into_store
-
-        fetch_into_store(model, version, store, root)
-    return store.path(digest)
+    return load_environment(Environment.LOCAL.value, root).place(ledger.version(model, number).ref)
 
 
 def write_router(root: Path = Path()) -> RouterSnapshot:

@@ -24,7 +24,7 @@ from pipelines.config import ModelConfig
 from pipelines.input_example import input_example
 from pipelines.judgement import Judgement
 from pipelines.lineage import CodeLineage, code_lineage
-from pipelines.recording import Recording, open_connection
+from pipelines.recording import Recording
 from pipelines.release.apply import apply_outbox, problems
 from pipelines.release.commit import note
 from pipelines.release.environments import EnvironmentConfig, load_environment
@@ -67,18 +67,6 @@ def register_and_place(
         )
     recording.tracker().set_tags(recording.run_id, {"towpath.version": str(version.version)})
     return version.version
-
-
-def fetch_into_store(model: str, version: int, store: Store, root: Path) -> None:
-    """Put a registered version's product into the store.
-
-    Raises:
-        DigestMismatchError: the bytes are not those that were registered.
-        InfrastructureError: the registry cannot be reached.
-    """
-    with TemporaryDirectory(prefix="towpath-fetch-") as folder:
-        product = Registry(open_connection(root)).fetch_product(model, version, Path(folder) / "product")
-        store.put(product.directory)
 
 
 def actor() -> str:

@@ -7,10 +7,11 @@ worked on twice, does no harm.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from components.errors import StaleRevisionError, TowpathError
+from components.errors import FaultError, StaleRevisionError, TowpathError
 from components.release.projection import aliases
+from components.release.protocol import DeploymentTarget
 from components.release.records import OutboxRow, Slot
 from components.release.states import Standing, state_of
 from components.types.release import Environment, Role, TrafficSplit
@@ -85,6 +86,9 @@ def follow_traffic(env: EnvironmentConfig, slot: Slot) -> None:
 def route_traffic(env: EnvironmentConfig, slot: Slot) -> None:
     """Make the target serve a slot: load first, then move, then let go.
 
+    What the target serves already is not looked at again: it is in memory, and a way back must not hang on bytes that
+    were damaged since. A previous version that cannot be loaded is left out and told of, after the traffic has moved.
+
     Raises:
         StaleRevisionError: the target is further already.
         DigestMismatchError: bytes are not those that were promised.
@@ -95,13 +99,39 @@ def route_traffic(env: EnvironmentConfig, slot: Slot) -> None:
     plan = stored_plan(env, slot, subject)[1] if subject is not None else None
     target, split = env.target(slot.model, plan), split_of(slot)
     refs = {version: env.ledger().version(slot.model, version).ref for version in split.versions}
+    served, left_out = served_split(target), None
     for role in ROLES:
-        if (version := split.version(role)) is not None:
+        version = split.version(role)
+        if version is None or version in served.versions:
+            continue
+        try:
             target.deploy(role, refs[version])
-    target.route(split)
+        except FaultError as error:
+            if role is not Role.PREVIOUS:
+                raise
+            left_out = error
+    if not is_served(served, slot):
+        target.route(split if left_out is None else replace(split, previous=None))
     for role in ROLES:
-        if split.version(role) is None:
+        is_prepared = role is Role.CANARY and slot.candidate is not None  # it gets its traffic at the next step
+        if split.version(role) is None and not is_prepared:
             target.retire(role)
+    if left_out is not None:
+        raise left_out
+
+
+def is_served(found: TrafficSplit, slot: Slot) -> bool:
+    """Return whether what servers report is what a slot says; a previous version that did not load may be missing."""
+    wanted = split_of(slot)
+    return found in (wanted, replace(wanted, previous=None))
+
+
+def served_split(target: DeploymentTarget) -> TrafficSplit:
+    """Return what servers report; revision 0 where they cannot be asked."""
+    try:
+        return target.traffic()
+    except TowpathError:
+        return TrafficSplit("", 0)
 
 
 def write_aliases(env: EnvironmentConfig, slot: Slot, *, ledger_wins: bool = False) -> tuple[str, ...]:
@@ -135,14 +165,18 @@ def _try(env: EnvironmentConfig, row: OutboxRow, slot: Slot) -> str:
             _publish(env, row, slot, name)
         else:
             _FOLLOWERS[sink](env, slot)
-    except StaleRevisionError:
-        return ""  # somebody brought it further than this row asks for
+    except StaleRevisionError as error:
+        if env.ledger().slot(row.model, row.env).rev > slot.rev:
+            return ""  # somebody brought it further than this row asks for
+        return str(error)
     except TowpathError as error:
         return str(error)
     return ""
 
 
 def _publish(env: EnvironmentConfig, row: OutboxRow, slot: Slot, name: str) -> None:
+    if name not in env.publisher_names():
+        return  # it was taken out of the configuration since: nobody is left to be told
     events = env.ledger().events(row.model, row.env, after_rev=row.rev - 1)
     env.publish(name, slot, events[0])
 

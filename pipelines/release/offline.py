@@ -6,7 +6,6 @@ As a program: ``python -m pipelines.release.offline PRODUCT ROWS PREDICTIONS``, 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from components.stage.main import run_stage
 from components.stage.process import CALL_DIR_VARIABLE, ERROR_FILE
 from components.types import record
 from components.types.product import ProductRef
+from pipelines.state import bare_environment
 
 _PROBABILITY = "probability_"
 
@@ -39,7 +39,7 @@ def offline_predictions(product: ProductRef, rows: Path, root: Path) -> list[dic
         target = call / "predictions.parquet"
         files = [str(call / "product.json"), str(rows.resolve()), str(target)]
         command = [sys.executable, "-m", "pipelines.release.offline", *files]
-        done = subprocess.run(command, cwd=root, env={**os.environ, CALL_DIR_VARIABLE: folder}, check=False)
+        done = subprocess.run(command, cwd=root, env={**bare_environment(), CALL_DIR_VARIABLE: folder}, check=False)
         if done.returncode:
             report = call / ERROR_FILE
             if report.is_file():

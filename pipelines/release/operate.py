@@ -16,11 +16,12 @@ from components.errors import (
     TowpathError,
     UnknownNameError,
 )
+from components.release.plan import ReleasePlan
 from components.release.records import Event, Placement, RecordedVersion, Slot, VersionState
 from components.release.states import on_its_way, without_rollout
 from components.types.record import load
 from pipelines.release.actors import Actor
-from pipelines.release.apply import apply_outbox, problems
+from pipelines.release.apply import ROLES, apply_outbox, is_served, problems, served_split
 from pipelines.release.commit import Move, commit
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import stored_plan
@@ -111,7 +112,7 @@ def roll_back(env: EnvironmentConfig, model: str, to: int | None, actor: Actor, 
     version = env.ledger().version(model, number)
     if version.state is not VersionState.REGISTERED:
         raise GateRefusedError(f"version {number} of {model} is {version.state}; it may not be released")
-    env.store().path(version.digest)
+    env.place(version.ref)
     after = Placement(stable=number, previous=slot.stable if slot.stable != number else None)
     going = on_its_way(slot)
     ends = f", and the rollout of version {going} ends" if going is not None else ""
@@ -153,6 +154,7 @@ def carry_out(env: EnvironmentConfig, operation: Operation, wait_s: float) -> Do
     """
     begun = time.monotonic()
     _, plan = stored_plan(env, operation.before, operation.version)
+    _prepare(env, operation, plan)
     move = Move(
         version=operation.version,
         target=operation.target,
@@ -164,9 +166,19 @@ def carry_out(env: EnvironmentConfig, operation: Operation, wait_s: float) -> Do
     )
     after = commit(env, operation.before, move)
     applied = apply_outbox(env, operation.model)
-    served, why = _wait_until_served(env, operation.model, after.rev, wait_s)
+    served, why = _wait_until_served(env, after, wait_s)
     seconds = time.monotonic() - begun
     return Done(operation, after.rev, served, seconds, (*problems(applied), *why))
+
+
+def _prepare(env: EnvironmentConfig, operation: Operation, plan: ReleasePlan) -> None:
+    """Have a version that is not loaded yet loaded and warm before it is committed."""
+    target = env.target(operation.model, plan)
+    loaded = served_split(target).versions or operation.before.versions  # a target that is down is told later
+    for role in ROLES:
+        number = getattr(operation.after, role.value)
+        if number is not None and number not in loaded:
+            target.deploy(role, env.ledger().version(operation.model, number).ref)
 
 
 def _operation(
@@ -228,14 +240,14 @@ def _require_no_traffic(slot: Slot, version: RecordedVersion, *, here: bool) -> 
         )
 
 
-def _wait_until_served(env: EnvironmentConfig, model: str, rev: int, wait_s: float) -> tuple[bool, tuple[str, ...]]:
-    target, deadline, problem = env.target(model), time.monotonic() + wait_s, ""
+def _wait_until_served(env: EnvironmentConfig, slot: Slot, wait_s: float) -> tuple[bool, tuple[str, ...]]:
+    target, deadline, problem = env.target(slot.model), time.monotonic() + wait_s, ""
     while True:
         try:
-            served = target.traffic().rev
-            if served >= rev:
+            found = target.traffic()
+            if is_served(found, slot):
                 return True, ()
-            problem = f"the slowest server still reports revision {served}"
+            problem = f"the servers report revision {found.rev} and something else than revision {slot.rev} says"
         except TowpathError as error:
             problem = str(error)
         if time.monotonic() >= deadline:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import GateRefusedError
+from components.errors import AlreadyRunningError, GateRefusedError, TowpathError
 from components.release.guards.entry import separation
 from components.release.machine import entry_verdicts
 from components.release.plan import ReleasePlan
@@ -67,7 +68,7 @@ def propose(
         InfrastructureError: a ledger cannot be reached.
     """
     slot, recorded, _ = _checked(model, version, env, source)
-    plan = env.plan(plan_name)
+    plan = env.allowed_plan(plan_name)
     return Proposal(
         model=model,
         version=version,
@@ -101,7 +102,7 @@ def promote(
         InfrastructureError: a ledger, a registry or the target cannot be reached; nothing was moved.
     """
     proposal = propose(model, version, env, source, plan_name)
-    plan = env.plan(plan_name)
+    plan = env.allowed_plan(plan_name)
     env.target(model, plan).traffic()  # a target that is down is found before the long work
     enter(model, version, source, env, root)
     recorded = env.ledger().version(model, version)
@@ -118,7 +119,12 @@ def promote(
     if refused := [verdict for verdict in verdicts if not verdict.passed]:
         raise GateRefusedError(refusal(model, version, env.name.value, refused))
     env.target(model, plan).deploy(Role.CANARY, recorded.ref)  # prepare: loaded and warm, no traffic
-    after = commit(env, slot, _candidate(slot, recorded, plan, actor, verdicts))
+    try:
+        after = commit(env, slot, _candidate(slot, recorded, plan, actor, verdicts))
+    except TowpathError:
+        with suppress(TowpathError):  # nobody will give it traffic
+            env.target(model, plan).retire(Role.CANARY)
+        raise
     applied = apply_outbox(env, model)
     looked = _first_step(env, model)
     after = env.ledger().slot(model, env.name)
@@ -130,7 +136,12 @@ def _first_step(env: EnvironmentConfig, model: str) -> Ticked:
     """Let the rollout take its first step, for which the servers must report the candidate's revision first."""
     deadline = time.monotonic() + _FIRST_STEP_S
     while True:
-        looked = tick(env, model)
+        try:
+            looked = tick(env, model)
+        except TowpathError as error:  # it is committed: whoever ticks next goes on
+            action = "busy" if isinstance(error, AlreadyRunningError) else "failed"
+            rev = env.ledger().slot(model, env.name).rev
+            looked = Ticked(model, env.name.value, rev, action, "", False, (), (str(error),))
         if looked.target or looked.needs_person or time.monotonic() >= deadline:
             return looked
         time.sleep(0.1)
@@ -174,9 +185,7 @@ def _steps(
         f"commit version {recorded.version} as candidate in {where} at revision {slot.rev + 1}",
     ]
     if slot.stable is None:
-        steps.append(
-            f"nothing is stable in {where} yet: there is nothing to compare with, so it goes to stable at once"
-        )
+        steps.append(f"nothing is stable in {where} yet: there is nothing to compare with: no shadow, no canary")
     else:
         if plan.shadow:
             steps.append(

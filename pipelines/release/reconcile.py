@@ -9,7 +9,7 @@ from components.errors import TowpathError
 from components.release.projection import aliases
 from components.release.records import Slot
 from components.types.release import Environment, TrafficSplit
-from pipelines.release.apply import apply_outbox, follow_traffic, problems, split_of, write_aliases
+from pipelines.release.apply import apply_outbox, follow_traffic, is_served, problems, write_aliases
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.view import write_view
 
@@ -48,12 +48,11 @@ def reconcile(env: EnvironmentConfig, *, repair: bool = True) -> tuple[Drift, ..
 
 
 def _traffic(env: EnvironmentConfig, slot: Slot, *, repair: bool) -> list[Drift]:
-    wanted = split_of(slot)
     try:
         found = _served(env, slot.model)
     except TowpathError as error:
         return [Drift(slot.model, env.name.value, "traffic", "the servers could not be asked", False, str(error))]
-    if found == wanted:
+    if is_served(found, slot):
         return []
     words = f"served at revision {found.rev}"
     if found.rev == slot.rev:  # at another one the servers' versions are not known

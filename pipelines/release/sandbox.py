@@ -50,7 +50,9 @@ def sandbox(placed: PlacedModel, root: Path, ready_s: float) -> Iterator[Sandbox
             *("--host", "127.0.0.1", "--port", "{port}"),
         )
         open_to_us = {GATEWAY_TOKEN_VARIABLE: "", TOKEN_VARIABLE: ""}  # it asks for no token, and is told none
-        launch = Launch("sandbox", command, 0, "/v2/health/ready", "/v2", open_to_us, start_timeout_s=ready_s)
+        launch = Launch(
+            "sandbox", command, 0, "/v2/health/ready", "/v2", open_to_us, is_bare=True, start_timeout_s=ready_s
+        )
         with _running(launch, placed, root) as url:
             yield Sandbox(url, f"/v2/models/{ref.model}/versions/{ref.version}/infer", ref.digest)
 

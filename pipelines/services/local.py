@@ -49,9 +49,8 @@ def prefect_launch(root: Path, *, with_page: bool) -> Launch:
 def gateway_launch(name: str, options: Sequence[str], port: int, *, serves: bool = True) -> Launch:
     """Return how a gateway starts on loopback; without anything to serve yet, it counts as ready when it listens."""
     command = (sys.executable, "-m", "components.serving", *options, "--host", "127.0.0.1", "--port", "{port}")
-    without_actor = {"TOWPATH_TOKEN": ""}  # whoever starts it may promote; a server that stays must not
     health = "/v2/health/ready" if serves else "/v2/health/live"
-    return Launch(name, command, port, health, "/release", without_actor)
+    return Launch(name, command, port, health, "/release", {}, is_bare=True)
 
 
 def start_servers(root: Path = Path()) -> list[Service]:

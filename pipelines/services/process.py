@@ -19,7 +19,7 @@ from components.errors import InfrastructureError
 from components.stage.files import write_json
 from components.stage.process import kill_group
 from components.types import record
-from pipelines.state import LOCKS, SERVICES
+from pipelines.state import LOCKS, SERVICES, bare_environment
 
 HOST = "127.0.0.1"
 
@@ -37,6 +37,9 @@ class Launch:
     page: str
     """The path that a person would open."""
     environment: Mapping[str, str]
+    is_bare: bool = False
+    """Whether it gets none of this process's own variables but those that every program needs: a server that runs a
+    model's code must not hold the credentials of whoever started it."""
     start_timeout_s: float = 120.0
 
 
@@ -142,7 +145,7 @@ def _spawn(launch: Launch, root: Path, *, guarded: bool) -> tuple[subprocess.Pop
         process = subprocess.Popen(
             command,
             cwd=root,
-            env={**os.environ, **launch.environment},
+            env={**(bare_environment() if launch.is_bare else os.environ), **launch.environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

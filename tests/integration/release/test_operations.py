@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,55 @@ def test_a_rollback_to_changed_bytes_is_refused_and_nothing_moves(
     stored.write_bytes(b"else")
     with pytest.raises(DigestMismatchError):
         operate.roll_back(env, MODEL, None, eve, "")
+    assert env.ledger().slot(MODEL, env.name) == slot
+
+
+def test_a_rollback_moves_the_traffic_though_the_version_it_leaves_is_damaged(
+    env: MemoryEnvironment, place: Place, eve: Actor
+) -> None:
+    place("stable", 1, stable=1)
+    place("stable", 2, stable=2, previous=1)
+    env.memory.digests = {1: ref(env, 1).digest, 2: "0" * 64}  # on the target, too
+    done = operate.carry_out(env, operate.roll_back(env, MODEL, None, eve, "worse"), 1.0)
+    assert done.served
+    assert env.memory.traffic().stable == 1
+
+
+def test_a_previous_version_that_does_not_load_holds_nothing_up(
+    env: MemoryEnvironment, place: Place, eve: Actor
+) -> None:
+    env.memory.broken = frozenset({1})
+    slot = place("stable", 2, stable=2, previous=1)
+    assert env.memory.traffic().stable == 2
+    assert env.memory.traffic().previous is None
+    (open_row,) = env.ledger().pending(env.name)
+    assert "does not load" in open_row.error
+    env.memory.broken = frozenset()
+    assert [each.what for each in reconcile(env)] == []
+    assert env.ledger().slot(MODEL, env.name) == slot
+
+
+def test_an_operation_is_not_confirmed_by_servers_that_are_further_than_an_older_ledger(
+    env: MemoryEnvironment, place: Place, eve: Actor
+) -> None:
+    place("stable", 1, stable=1)
+    place("stable", 2, stable=2, previous=1)
+    env.memory.route(replace(env.memory.traffic(), rev=9))
+    done = operate.carry_out(env, operate.roll_back(env, MODEL, None, eve, "worse"), 0.2)
+    assert not done.served
+    assert env.ledger().pending(env.name)
+
+
+def test_an_older_version_is_loaded_before_a_rollback_to_it_is_committed(
+    env: MemoryEnvironment, place: Place, eve: Actor
+) -> None:
+    for number in (1, 2, 3):
+        place("stable", number, stable=number, previous=number - 1 or None)
+    slot = env.ledger().slot(MODEL, env.name)
+    planned = operate.roll_back(env, MODEL, 1, eve, "much older")
+    env.memory.broken = frozenset({1})
+    with pytest.raises(TowpathError, match="does not load"):
+        operate.carry_out(env, planned, 0.2)
     assert env.ledger().slot(MODEL, env.name) == slot
 
 
