@@ -116,8 +116,10 @@ def evidence(of: Slot, *, after_s: float = 2_000.0, **changed: Any) -> RolloutEv
         "report": report(of, seconds=after_s),
         "approvals": (approval(of),),
         "previous_loadable": True,
+        "older_loadable": True,
         "served_rev": of.rev,
         "stable_health": health(),
+        "stable_since": BEGAN,
     }
     return RolloutEvidence(**{**told, **changed})
 

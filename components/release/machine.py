@@ -1,7 +1,8 @@
 """What becomes of a rollout: pure functions from plan, slot and evidence to an action. No database, server or clock.
 
-Looked at in this order, and the first that speaks decides: what must be undone (unconfirmed, other bytes, alarm), a
-pause that goes on, what must pause, the guards of the next step. Whatever is missing holds; nothing passes in silence.
+Looked at in this order, and the first that speaks decides: whether the stable version gives way in its bake time, what
+must be undone (unconfirmed, other bytes, alarm), a pause that goes on, what must pause, the guards of the next step.
+Whatever is missing holds; nothing passes in silence.
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ def next_action(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> Act
     """Return what is to be done about a slot now; never raises, and the same evidence gives the same answer."""
     if states.on_its_way(slot) is None:
         return _watch_stable(plan, slot, evidence)
+    burns = _burns_beside(plan, slot, evidence)
+    if isinstance(burns, RollBack):
+        return burns
     if undone := _undo(plan, slot, evidence):
         return undone
     subject = integrity.right_subject(slot, evidence)
     if not subject.passed:
         return Hold((subject,), needs_person=True)
     if slot.paused:
-        return _wait_for_person(plan, slot, evidence)
+        return _wait_for_person(plan, slot, evidence, burns)
     stops = _stops(plan, slot, evidence)
     if reasons := _against(stops):
         return Pause(states.paused(slot), reasons, stops)
-    return _step(plan, slot, evidence)
+    return burns or _step(plan, slot, evidence)
 
 
 def entry_verdicts(plan: ReleasePlan, env: Environment, slot: Slot, evidence: RolloutEvidence) -> tuple[Verdict, ...]:
@@ -81,11 +85,11 @@ def _undo(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> RollBack 
     return RollBack(states.without_rollout(slot), reasons, tuple(checks))
 
 
-def _wait_for_person(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> Action:
+def _wait_for_person(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence, burns: Hold | None) -> Action:
     waited = pauses.pause_ended(plan, evidence)
     if not waited.passed:
         return RollBack(states.without_rollout(slot), _against([waited]), (waited,))
-    return Hold((waited,), needs_person=True)
+    return Hold((waited, *(burns.verdicts if burns else ())), needs_person=True)
 
 
 def _stops(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> tuple[Verdict, ...]:
@@ -112,23 +116,49 @@ def _step(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> Action:
 
 def _watch_stable(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> Action:
     """Look after a version that is stable: within its bake time it is rolled back when it burns its error budget."""
-    if slot.stable is None:
-        return Hold((_settled(f"nothing of {slot.model} stands in {slot.env} yet"),))
-    name = f"version {slot.stable} is stable in {slot.env}"
-    if slot.env is Environment.LOCAL:
-        return Hold((_settled(f"{name}, where there is no rollout and no bake time"),))
-    if slot.previous is None:
-        return Hold((_settled(f"{name}, and there is no previous version to go back to"),))
-    if bake.is_over(plan.bake, evidence):
-        return Hold((_settled(f"{name} since more than its bake time of {plan.bake.seconds:g} s"),))
+    if said := _why_not_baking(plan, slot, evidence):
+        return Hold((_settled(said),))
     burn = bake.burn_verdict(plan.bake, slot, evidence)
     checks = (integrity.confirmed(plan, slot, evidence), _own_bytes(evidence), burn)
     reasons = _against(checks[:2])
     if bake.is_burning(plan.bake, slot, evidence):
         reasons = "; ".join(filter(None, [reasons, *burn.reasons]))
-    if not reasons:
-        return Hold(checks)
-    loadable = integrity.previous_loads(slot.previous, evidence)
+    return _give_way(slot, evidence, reasons, checks) if reasons else Hold(checks)
+
+
+def _burns_beside(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> RollBack | Hold | None:
+    """Look after the stable version's bake time while another one is on its way; None where it keeps its budget.
+
+    Where it cannot give way, the other one may not rise either: beside a failing version any version looks well.
+    """
+    if _why_not_baking(plan, slot, evidence) or not bake.is_burning(plan.bake, slot, evidence):
+        return None
+    burn = bake.burn_verdict(plan.bake, slot, evidence)
+    return _give_way(slot, evidence, "; ".join(burn.reasons), (burn,))
+
+
+def _why_not_baking(plan: ReleasePlan, slot: Slot, evidence: RolloutEvidence) -> str:
+    """Return why the stable version would not be rolled back by itself, whatever it does; empty in its bake time."""
+    if slot.stable is None:
+        return f"nothing of {slot.model} stands in {slot.env} yet"
+    name = f"version {slot.stable} is stable in {slot.env}"
+    if slot.env is Environment.LOCAL:
+        return f"{name}, where there is no rollout and no bake time"
+    if slot.previous is None:
+        return f"{name}, and there is no previous version to go back to"
+    if evidence.stable_since is None:
+        return (
+            f"{name} by a rollback and not by a promotion: version {slot.previous}, which stood before it, is never "
+            "put back by itself; name it if it should be"
+        )
+    if bake.is_over(plan.bake, evidence):
+        return f"{name} since more than its bake time of {plan.bake.seconds:g} s"
+    return ""
+
+
+def _give_way(slot: Slot, evidence: RolloutEvidence, reasons: str, checks: tuple[Verdict, ...]) -> RollBack | Hold:
+    """Return the rollback of the stable version, which ends what is on its way, if the previous one can take over."""
+    loadable = integrity.previous_loads(slot, evidence)
     if not loadable.passed:
         return Hold((*checks, loadable), needs_person=True)
     return RollBack(states.with_previous_back(slot), reasons, (*checks, loadable), ROLLBACK)

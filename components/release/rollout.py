@@ -36,6 +36,9 @@ class RolloutEvidence:
     """All rows for this model and environment; which of them count is the machine's to say."""
     previous_loadable: bool | None = None
     """Whether the version that a rollback would go back to was verified loadable now; None where nobody looked."""
+    older_loadable: bool | None = None
+    """While a version is on its way, whether the slot's previous version was verified loadable now: in bake time the
+    stable one may have to give way to it. None where nobody looked."""
     served_rev: int | None = None
     """The revision that all servers report; None when they could not be asked."""
     stable_health: Mapping[float, Health] = field(default_factory=dict)
@@ -44,8 +47,9 @@ class RolloutEvidence:
     """When the servers were first seen behind the slot's revision, in a row up to now: servers that reported it once
     and then started anew have as long to catch up as after a commit. None counts from the step's beginning."""
     stable_since: datetime | None = None
-    """When the stable version became that: the bake time counts from then, so that a rollout that came to nothing does
-    not begin it anew. None counts from the step's beginning."""
+    """When the stable version was promoted: the bake time counts from then, so that a rollout that came to nothing does
+    not begin it anew. None where it came back by a rollback, or nobody knows: then there is no bake time, because the
+    previous version would be the one that was rolled back."""
     mismatch: str | None = None
     """Whose bytes were found not to be those that were promised, in a sentence; None where nobody found any."""
 
@@ -56,8 +60,8 @@ class RolloutEvidence:
 
     @property
     def baked_s(self) -> float:
-        """Seconds since the stable version became that; NaN where a time has no zone."""
-        return seconds_between(self.stable_since or self.step_began, self.now)
+        """Seconds since the stable version was promoted; NaN where nobody knows of that, or a time has no zone."""
+        return seconds_between(self.stable_since, self.now) if self.stable_since else math.nan
 
 
 def seconds_between(earlier: datetime, later: datetime) -> float:
@@ -100,7 +104,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class RollBack:
-    """Take the version out of the traffic; in bake time put the previous one back."""
+    """Take the version out of the traffic; in bake time put the previous one back, which ends what is on its way."""
 
     to: Placement
     reason: str

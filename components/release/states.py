@@ -11,7 +11,7 @@ from enum import StrEnum
 from components.errors import BadInputError, ConflictError, GateRefusedError, UnknownNameError
 from components.release.plan import ReleasePlan
 from components.release.records import Event, Placement, RecordedVersion, Slot, VersionState
-from components.release.rollout import Action, Advance, Hold, Pause, RollBack
+from components.release.rollout import ROLLBACK, Action, Advance, Hold, Pause, RollBack
 from components.types.record import load
 from components.types.release import Environment
 
@@ -69,7 +69,7 @@ def without_rollout(slot: Placement) -> Placement:
 
 
 def with_previous_back(slot: Placement) -> Placement:
-    """Return a placement in which the previous version is stable again."""
+    """Return a placement in which the previous version is stable again, and nothing is on its way."""
     return Placement(stable=slot.previous)
 
 
@@ -122,19 +122,20 @@ def state_of(version: RecordedVersion, slot: Slot, events: Iterable[Event]) -> S
         return State(Standing.CANDIDATE, paused=slot.paused)
     if number == slot.stable:
         return State(Standing.STABLE)
-    if number == slot.previous:
-        return State(Standing.SUPERSEDED)
     return State(_gone(number, events))
 
 
 def stable_since(slot: Slot, events: Iterable[Event]) -> datetime | None:
-    """Return when the slot's stable version became that; None where nothing is stable, or no event tells."""
+    """Return when the slot's stable version was promoted.
+
+    None where nothing is stable, no event tells, or it came back by a rollback: whoever undid a release must not have
+    it put back by itself.
+    """
     for event in sorted(events, key=lambda each: each.rev, reverse=True):
         before, after = _placements(event)
         if before.stable != after.stable:
-            return (
-                datetime.fromisoformat(event.time) if after.stable is not None and after.stable == slot.stable else None
-            )
+            promoted = event.target == STABLE and after.stable is not None and after.stable == slot.stable
+            return datetime.fromisoformat(event.time) if promoted else None
     return None
 
 
@@ -187,8 +188,10 @@ def describe(plan: ReleasePlan, slot: Slot, action: Action) -> str:
         case Pause():
             return f"version {on_its_way(slot)} is paused now: {action.reason}"
         case RollBack():
-            gone = slot.stable if on_its_way(slot) is None else on_its_way(slot)
-            return f"version {gone} is rolled back now: {action.reason}"
+            going = on_its_way(slot)
+            if going is None or action.target != ROLLBACK:
+                return f"version {slot.stable if going is None else going} is rolled back now: {action.reason}"
+            return f"version {slot.stable} is rolled back now, and the rollout of version {going} ends: {action.reason}"
         case Hold():
             return _waiting(plan, slot, action)
 
@@ -212,15 +215,24 @@ def _require_passed(name: str, source: State | Standing | None, before: Environm
 
 
 def _gone(number: int, events: Iterable[Event]) -> Standing:
-    """Return how a version that stands nowhere went: superseded by another stable one, rolled back, or never here."""
+    """Return how a version last ceased to be stable or on its way; whether it is kept as the previous one is no matter.
+
+    Only a promotion of another one supersedes it. What a rollback took away stays rolled back, however often others
+    are promoted after it.
+    """
     for event in sorted(events, key=lambda each: each.rev, reverse=True):
         before, after = _placements(event)
-        if number in {before.stable, before.previous} and number not in after.versions:
-            forwards = event.target == STABLE or before.stable != number
-            return Standing.SUPERSEDED if forwards else Standing.ROLLED_BACK
-        if number in before.versions and number not in after.versions:
+        if number in {after.stable, *_going(after)}:
+            continue
+        if number == before.stable:
+            return Standing.SUPERSEDED if event.target == STABLE else Standing.ROLLED_BACK
+        if number in _going(before):
             return Standing.ROLLED_BACK
     return Standing.REGISTERED
+
+
+def _going(slot: Placement) -> set[int | None]:
+    return {slot.candidate, slot.shadow, slot.canary}
 
 
 def _placements(event: Event) -> tuple[Placement, Placement]:

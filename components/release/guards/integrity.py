@@ -14,8 +14,7 @@ from components.types.judging import JudgeReport
 
 def right_subject(slot: Slot, evidence: RolloutEvidence) -> Verdict:
     """Return whether the evidence is about the version on its way, and no other one is."""
-    placed = [each for each in (slot.candidate, slot.shadow, slot.canary) if each is not None]
-    subject = evidence.subject
+    placed, subject = _going(slot), evidence.subject
     same = Finding(
         placed == [subject.version] and subject.model == slot.model and bool(subject.digest),
         f"evidence is about version {subject.version} of {subject.model}, on its way is {_versions(placed)}",
@@ -77,16 +76,27 @@ def fallback(slot: Slot, evidence: RolloutEvidence) -> Verdict:
         return Verdict(
             "fallback", slot.candidate is not None, ("nothing is stable yet, so that there is nothing to go back to",)
         )
-    return previous_loads(slot.stable, evidence)
+    return _loads(slot.stable, evidence.previous_loadable)
 
 
-def previous_loads(version: int, evidence: RolloutEvidence) -> Verdict:
-    """Return whether a version to go back to was verified loadable."""
-    loads = {True: "was verified loadable", False: "does not load", None: "was not verified"}
-    known = evidence.previous_loadable if isinstance(evidence.previous_loadable, bool) else None
-    return Verdict(
-        "fallback", known is True, (f"version {version}, to which a rollback would go back, {loads[known]}",)
-    )
+def previous_loads(slot: Slot, evidence: RolloutEvidence) -> Verdict:
+    """Return whether the version that stable would give way to in bake time loads, and is not judged just now."""
+    going = _going(slot)
+    if slot.previous in going:
+        said = f"version {slot.previous}, to which a rollback would go back, is on its way itself; abort that first"
+        return Verdict("fallback", False, (said,))
+    return _loads(slot.previous, evidence.older_loadable if going else evidence.previous_loadable)
+
+
+def _loads(version: int | None, loadable: bool | None) -> Verdict:
+    words = {True: "was verified loadable", False: "does not load", None: "was not verified"}
+    known = loadable if isinstance(loadable, bool) else None
+    said = f"{_one(version)}, to which a rollback would go back, {words[known]}"
+    return Verdict("fallback", version is not None and known is True, (said,))
+
+
+def _going(slot: Slot) -> list[int]:
+    return [each for each in (slot.candidate, slot.shadow, slot.canary) if each is not None]
 
 
 def _fresh(slot: Slot, evidence: RolloutEvidence) -> Iterator[Finding]:

@@ -228,6 +228,14 @@ class TestBakeTime:
         assert isinstance(next_action(PLAN, self.HERE, given), Hold)
         assert isinstance(next_action(PLAN, self.HERE, replace(given, stable_since=BEGAN)), RollBack)
 
+    def test_nor_to_one_that_was_rolled_back_from(self) -> None:
+        undone = slot(stable=NEW, previous=STABLE)
+        given = evidence(undone, stable_health=self.BURNING, stable_since=None)
+        for found in (given, replace(given, mismatch="other bytes"), replace(given, served_rev=0)):
+            action = next_action(PLAN, undone, found)
+            assert isinstance(action, Hold)
+            assert "version 3, which stood before it, is never put back by itself" in describe(PLAN, undone, action)
+
     def test_nor_in_the_local_environment(self) -> None:
         local = slot(Environment.LOCAL, stable=NEW, previous=STABLE)
         given = evidence(local, stable_health=self.BURNING, served_rev=0)
@@ -247,6 +255,73 @@ class TestBakeTime:
     def test_an_empty_slot_holds(self) -> None:
         empty = slot(rev=0, stable=None, previous=None)
         assert isinstance(next_action(PLAN, empty, evidence(empty)), Hold)
+
+
+class TestBakeTimeBesideARollout:
+    BURNING = health(STABLE, failed=9_000)
+    BACK = Placement(stable=2)
+
+    @pytest.mark.parametrize("paused", [False, True])
+    @pytest.mark.parametrize("target", list(STEPS))
+    def test_a_stable_version_that_burns_gives_way_and_the_rollout_ends_in_one_placement(
+        self, target: str, paused: bool
+    ) -> None:
+        here = replace(STEPS[target], paused=paused)
+        action = next_action(PLAN, here, evidence(here, stable_health=self.BURNING))
+        assert isinstance(action, RollBack)
+        assert (action.to, action.target) == (self.BACK, "rollback")
+        assert "burn rate over 3,600 s" in action.reason
+        assert describe(PLAN, here, action).startswith(
+            "version 3 is rolled back now, and the rollout of version 4 ends"
+        )
+
+    def test_also_when_the_version_on_its_way_is_to_go_itself(self) -> None:
+        here = STEPS["canary:5"]
+        action = next_action(PLAN, here, with_report(evidence(here, stable_health=self.BURNING), alarm="errors"))
+        assert isinstance(action, RollBack)
+        assert action.to == self.BACK
+
+    @pytest.mark.parametrize("target", list(STEPS))
+    def test_one_that_keeps_its_budget_does_not(self, target: str) -> None:
+        here = STEPS[target]
+        advanced(PLAN, here, evidence(here, stable_health=health(STABLE, failed=100)))
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"stable_since": None},
+            {"stable_since": BEGAN - timedelta(days=1)},
+            {"stable_health": health(NEW, failed=9_000)},
+        ],
+    )
+    def test_nor_one_that_was_rolled_back_to_or_is_past_its_bake_time(self, changed: dict[str, object]) -> None:
+        for here in STEPS.values():
+            advanced(PLAN, here, evidence(here, **{"stable_health": self.BURNING, **changed}))
+
+    def test_nor_is_there_anything_to_go_back_to_beside_the_second_version(self) -> None:
+        here = replace(STEPS["canary:5"], previous=None)
+        advanced(PLAN, here, evidence(here, stable_health=self.BURNING))
+
+    @pytest.mark.parametrize("loadable", [False, None])
+    @pytest.mark.parametrize("target", list(STEPS))
+    def test_where_it_cannot_give_way_the_other_one_does_not_rise_and_a_person_is_asked(
+        self, target: str, loadable: bool | None
+    ) -> None:
+        here = STEPS[target]
+        given = evidence(here, stable_health=self.BURNING, older_loadable=loadable)
+        for at in (here, replace(here, paused=True)):
+            action = next_action(PLAN, at, given)
+            assert isinstance(action, Hold)
+            assert action.needs_person
+            assert "version 2, to which a rollback would go back" in describe(PLAN, at, action)
+        assert isinstance(next_action(PLAN, here, with_report(given, alarm="errors")), RollBack)
+
+    def test_a_version_that_is_judged_just_now_is_not_put_in_its_place(self) -> None:
+        here = slot(canary=2, weight=5)
+        given = evidence(here, subject=subject(2), stable_health=self.BURNING)
+        action = next_action(PLAN, here, given)
+        assert isinstance(action, Hold)
+        assert "is on its way itself; abort that first" in describe(PLAN, here, action)
 
 
 class TestOneThingMissing:

@@ -145,6 +145,7 @@ ANYTHING = st.builds(
     metric_errors=st.integers(-1, 6),
     approvals=APPROVALS,
     previous_loadable=st.none() | st.booleans(),
+    older_loadable=st.none() | st.booleans(),
     served_rev=st.none() | REVS,
     stable_health=st.dictionaries(st.sampled_from([3_600.0, 300.0]), HEALTH),
     behind_since=st.none() | TIMES,
@@ -179,7 +180,7 @@ def nearly_right(draw: st.DrawFn) -> tuple[ReleasePlan, Slot, RolloutEvidence]:
     right = evidence(here, approvals=(approval(here), approval(here, "joan")))
     wrong = draw(ANYTHING)
     names = ["now", "subject", "step_began", "stored", "report", "metric_errors", "approvals", "previous_loadable"]
-    names += ["served_rev", "mismatch", "behind_since"]
+    names += ["served_rev", "mismatch", "behind_since", "stable_health", "stable_since", "older_loadable"]
     changed: dict[str, Any] = {name: getattr(wrong, name) for name in draw(st.sets(st.sampled_from(names), max_size=2))}
     if "report" not in changed and draw(st.booleans()):
         assert right.report is not None

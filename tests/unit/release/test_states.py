@@ -62,7 +62,7 @@ class TestStanding:
             ({"shadow": NEW, "paused": True}, "paused(shadow)", 0),
             ({"candidate": NEW, "paused": True}, "paused(candidate)", 0),
             ({"stable": NEW}, "stable", 0),
-            ({"previous": NEW}, "superseded", 0),
+            ({"previous": NEW}, "registered", 0),
             ({}, "registered", 0),
         ],
     )
@@ -98,6 +98,52 @@ class TestStanding:
         here = at(events, Placement(stable=1))
         assert [str(state_of(subject(number), here, events)) for number in (1, 2)] == ["stable", "rolled_back"]
 
+    def test_a_version_that_an_operator_undid_is_rolled_back_though_it_is_kept_as_the_previous_one(self) -> None:
+        undone = Placement(stable=1, previous=2)
+        events = history(
+            (1, "stable", Placement(stable=1)),
+            (2, "stable", Placement(stable=2, previous=1)),
+            (1, "rollback", undone),
+        )
+        here = at(events, undone)
+        assert [str(state_of(subject(number), here, events)) for number in (1, 2)] == ["stable", "rolled_back"]
+        with pytest.raises(GateRefusedError, match="version 2 of taxi is rolled_back in staging"):
+            may_enter(subject(2), Environment.PRODUCTION, slot(), state_of(subject(2), here, events))
+
+    def test_it_stays_rolled_back_when_another_one_is_promoted_or_rolled_back_after_it(self) -> None:
+        moves = [
+            (1, "stable", Placement(stable=1)),
+            (2, "stable", Placement(stable=2, previous=1)),
+            (3, "stable", Placement(stable=3, previous=2)),
+            (2, "rollback", Placement(stable=2, previous=3)),
+        ]
+        for last in ((4, "stable", Placement(stable=4, previous=2)), (1, "rollback", Placement(stable=1, previous=2))):
+            events = history(*moves, last)
+            assert str(state_of(subject(3), at(events, last[2]), events)) == "rolled_back"
+
+    def test_a_version_that_an_operator_put_back_is_superseded_by_the_next_one(self) -> None:
+        events = history(
+            (1, "stable", Placement(stable=1)),
+            (2, "stable", Placement(stable=2, previous=1)),
+            (1, "rollback", Placement(stable=1, previous=2)),
+            (3, "candidate", Placement(stable=1, previous=2, candidate=3)),
+            (3, "stable", Placement(stable=3, previous=1)),
+        )
+        here = at(events, Placement(stable=3, previous=1))
+        told = [str(state_of(subject(number), here, events)) for number in (1, 2, 3)]
+        assert told == ["superseded", "rolled_back", "stable"]
+
+    def test_a_rollback_beside_a_rollout_takes_both_back(self) -> None:
+        beside = Placement(stable=2, previous=1, shadow=3)
+        events = history(
+            (1, "stable", Placement(stable=1)),
+            (2, "stable", Placement(stable=2, previous=1)),
+            (3, "shadow", beside),
+            (3, "rollback", Placement(stable=1)),
+        )
+        here = at(events, Placement(stable=1))
+        assert [str(state_of(subject(number), here, events)) for number in (2, 3)] == ["rolled_back"] * 2
+
     def test_a_version_that_comes_again_after_a_rollback_is_where_it_is_now(self) -> None:
         base = Placement(stable=1)
         events = history(
@@ -122,6 +168,20 @@ class TestStableSince:
         since = stable_since(at(self.EVENTS, Placement(stable=2, previous=1)), self.EVENTS)
         assert since is not None
         assert since.isoformat() == "2026-03-29T03:00:00+00:00"
+
+    @pytest.mark.parametrize("previous", [2, None])
+    def test_a_rollback_begins_none_so_that_what_was_undone_is_not_put_back_by_itself(
+        self, previous: int | None
+    ) -> None:
+        undone = Placement(stable=1, previous=previous)
+        events = history(
+            (1, "stable", Placement(stable=1)),
+            (2, "stable", Placement(stable=2, previous=1)),
+            (1, "rollback", undone),
+            (3, "candidate", replace(undone, candidate=3)),
+            (3, "rolled_back", undone),
+        )
+        assert stable_since(at(events, undone), events) is None
 
     def test_nothing_is_known_of_an_empty_slot_or_of_another_history(self) -> None:
         assert stable_since(slot(stable=None), ()) is None
@@ -250,6 +310,8 @@ class TestDescribing:
         assert describe(PLAN, here, Pause(Placement(), "no data")) == "version 4 is paused now: no data"
         assert describe(PLAN, here, RollBack(Placement(), "alarm")) == "version 4 is rolled back now: alarm"
         assert describe(PLAN, slot(), RollBack(Placement(), "burns")) == "version 3 is rolled back now: burns"
+        both = describe(PLAN, here, RollBack(Placement(stable=2), "burns", target="rollback"))
+        assert both == "version 3 is rolled back now, and the rollout of version 4 ends: burns"
 
     def test_an_empty_slot_and_a_foreign_step_are_told_too(self) -> None:
         assert describe(PLAN, slot(stable=None), Hold(())) == "nothing of taxi stands in production yet"
