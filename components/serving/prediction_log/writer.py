@@ -80,8 +80,9 @@ class Writer:
         self._close_all()
 
     def _drain(self) -> None:
-        while self._entries:
-            taken = [self._entries.popleft() for _ in range(min(_AT_ONCE, len(self._entries)))]
+        waiting = len(self._entries)  # what comes meanwhile waits for the next look: few rows cost as much as many
+        for count in (min(_AT_ONCE, waiting - start) for start in range(0, waiting, _AT_ONCE)):
+            taken = [self._entries.popleft() for _ in range(count)]
             groups: dict[_Key, list[Entry]] = {}
             for each in taken:
                 ref = each.model.ref
