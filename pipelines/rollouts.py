@@ -97,7 +97,7 @@ def approval_flow(model: str, env: str, timeout_s: int = 86_400) -> Approval | N
     _forget_token(run_id, form)
     if form.decision == ELSEWHERE:
         return None
-    actor = who(where, form.token.get_secret_value() or None)
+    actor = who(where, form.token.get_secret_value())
     return speak(where, model, actor, Decision(form.decision), form.reason, step.rev)
 
 

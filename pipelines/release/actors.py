@@ -58,7 +58,8 @@ def who(env: EnvironmentConfig, token: str | None = None) -> Actor:
 
     Args:
         env: Where.
-        token: What they hold; None takes the variable ``TOWPATH_TOKEN``. Not looked at where no actors are configured.
+        token: What they hold; None, and only None, takes the variable ``TOWPATH_TOKEN``: who fills in a form must not
+            act by the token of the process that shows it. Not looked at where no actors are configured.
 
     Raises:
         BadInputError: actors are configured and there is no token.
@@ -67,9 +68,10 @@ def who(env: EnvironmentConfig, token: str | None = None) -> Actor:
     where = env.name.value
     if not env.section.actors:
         return Actor(actor(), where, frozenset(Right), verified=False)
-    held = token or os.environ.get(TOKEN_VARIABLE)
+    held = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
     if not held:
-        raise BadInputError(f"{where} has actors, so acting there needs a token; put yours into {TOKEN_VARIABLE}")
+        place = TOKEN_VARIABLE if token is None else "the form"
+        raise BadInputError(f"{where} has actors, so acting there needs a token; put yours into {place}")
     digest = hashlib.sha256(held.encode()).hexdigest()
     found = [
         name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import BadInputError, UnknownNameError
-from components.release.records import Event, Head, Slot, Verification
+from components.release.records import Event, Head, Verification
 from components.types.record import dump, load
 from components.types.release import Environment
 from pipelines.release.environments import EnvironmentConfig, load_environment
@@ -24,10 +24,10 @@ def verify(model: str | None, env: str | None, exported: Path | None) -> tuple[V
     """
     anchors = _heads(exported) if exported else {}
     found = [
-        where.ledger().verify(slot.model, slot.env, anchors.pop((slot.model, slot.env.value), None))
-        for where, slot in _slots(model, env)
+        where.ledger().verify(name, where.name, anchors.pop((name, where.name.value), None))
+        for where, name in _chains(model, env, missing_is_unknown=model not in {name for name, _ in anchors})
     ]
-    for head in anchors.values():  # a whole slot that is gone
+    for head in anchors.values():  # a whole chain that is gone
         if (model is None or head.model == model) and (env is None or head.env.value == env):
             found.append(load_environment(head.env.value).ledger().verify(head.model, head.env, head))
     return tuple(found)
@@ -40,7 +40,7 @@ def events(model: str, env: str | None) -> tuple[Event, ...]:
         UnknownNameError: there is no such environment, or nothing of the model stands anywhere.
         InfrastructureError: a ledger cannot be reached.
     """
-    return tuple(event for where, slot in _slots(model, env) for event in where.ledger().events(model, slot.env))
+    return tuple(event for where, _ in _chains(model, env) for event in where.ledger().events(model, where.name))
 
 
 def export(model: str | None, env: str | None) -> dict[str, Any]:
@@ -50,18 +50,21 @@ def export(model: str | None, env: str | None) -> dict[str, Any]:
         UnknownNameError: there is no such environment, or nothing of the model stands anywhere.
         InfrastructureError: a ledger cannot be reached.
     """
-    return {"chains": [dump(where.ledger().export(slot.model, slot.env)) for where, slot in _slots(model, env)]}
+    return {"chains": [dump(where.ledger().export(name, where.name)) for where, name in _chains(model, env)]}
 
 
-def _slots(model: str | None, env: str | None) -> Iterator[tuple[EnvironmentConfig, Slot]]:
+def _chains(
+    model: str | None, env: str | None, *, missing_is_unknown: bool = True
+) -> Iterator[tuple[EnvironmentConfig, str]]:
+    """Yield every chain's environment and model, also where only its events or only its slot are left."""
     names = [env] if env else [each.value for each in Environment]
     found = [
-        (where, slot)
+        (where, name)
         for where in map(load_environment, names)
-        for slot in where.ledger().slots()
-        if slot.env is where.name and model in (None, slot.model)
+        for name, stands_in in where.ledger().chains()
+        if stands_in is where.name and model in (None, name)
     ]
-    if model is not None and not found:
+    if model is not None and not found and missing_is_unknown:
         raise UnknownNameError(
             f"no ledger has an event of {model} in {' or '.join(names)}; `towpath status` lists models"
         )

@@ -58,6 +58,7 @@ def commit(env: EnvironmentConfig, slot: Slot, move: Move, lease: Lease | None =
         "decision",
         {
             "target": move.target,
+            "version": version,
             "verdicts": move.verdicts,
             "evidence": sorted({each.digest for each in stored if each.kind not in UNBOUND}),
             "approvals": move.approvals,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from components.errors import AlreadyRunningError, DigestMismatchError, TowpathError
 from components.release.ledger import Ledger
 from components.release.machine import next_action
 from components.release.plan import ReleasePlan
-from components.release.records import Lease, RecordedVersion, Slot
+from components.release.records import Event, Lease, RecordedVersion, Slot
 from components.release.rollout import Action, Advance, Hold, Pause, RollBack, RolloutEvidence
 from components.release.states import on_its_way, without_rollout
 from components.types.evaluation import Verdict
@@ -31,6 +32,7 @@ from pipelines.release.observe import (
     stored_plan,
     subject_of,
 )
+from pipelines.release.sinks import ROUTER
 
 LEASE_S = 60.0
 
@@ -44,7 +46,7 @@ class Ticked:
     rev: int
     """Afterwards."""
     action: str
-    """``advance``, ``hold``, ``pause``, ``roll_back``, ``settled``, or ``busy`` where somebody else is at it."""
+    """``advance``, ``hold``, ``pause``, ``roll_back``, ``settled``, ``failed``; ``busy``: somebody else is at it."""
     target: str
     """Where it went; empty where nothing moved."""
     needs_person: bool
@@ -59,8 +61,16 @@ def tick_all(env: EnvironmentConfig) -> tuple[Ticked, ...]:
     Raises:
         InfrastructureError: the ledger cannot be reached: then nothing moves, and the gateways serve on.
     """
-    slots = [slot for slot in env.ledger().slots() if slot.env is env.name]
-    return tuple(_tick_safely(env, slot.model) for slot in slots)
+    return tuple(_safely(env, slot, tick) for slot in env.ledger().slots() if slot.env is env.name)
+
+
+def foresee_all(env: EnvironmentConfig) -> tuple[Ticked, ...]:
+    """Return what looking once at every slot of an environment would come to now; nothing is changed.
+
+    Raises:
+        InfrastructureError: the ledger cannot be reached.
+    """
+    return tuple(_safely(env, slot, foresee) for slot in env.ledger().slots() if slot.env is env.name)
 
 
 def tick(env: EnvironmentConfig, model: str) -> Ticked:
@@ -79,40 +89,92 @@ def tick(env: EnvironmentConfig, model: str) -> Ticked:
         ledger.release(lease)
 
 
-def _tick_safely(env: EnvironmentConfig, model: str) -> Ticked:
+def foresee(env: EnvironmentConfig, model: str) -> Ticked:
+    """Return what a tick would come to now; nothing is changed, so that what is open stays open.
+
+    Raises:
+        InfrastructureError: the ledger cannot be reached.
+    """
+    slot = env.ledger().slot(model, env.name)
+    rollout = _rollout(env, slot)
+    if rollout is None:
+        return _told(slot, "settled")
+    seen = ask_target(env.target(model, rollout.plan), rollout.windows_s)
+    action = next_action(rollout.plan, slot, _gathered(env, slot, rollout, seen, store=False))
+    if isinstance(action, Hold):
+        return _told(slot, "hold" if rollout.watched else "settled", action=action, also=(seen.problem,))
+    kind, target = _named(action)
+    return _told(slot, kind, action=action, target=target, also=(_reason(action),))
+
+
+def _safely(env: EnvironmentConfig, slot: Slot, look: Callable[[EnvironmentConfig, str], Ticked]) -> Ticked:
     try:
-        return tick(env, model)
+        return look(env, slot.model)
+    except AlreadyRunningError as error:
+        action, said = "busy", str(error)
     except TowpathError as error:
-        action = "busy" if isinstance(error, AlreadyRunningError) else "failed"
-        rev = env.ledger().slot(model, env.name).rev
-        return Ticked(model, env.name.value, rev, action, "", False, (), (str(error),))
+        action, said = "failed", str(error)
+    except Exception as error:  # a fault of ours with one model must not stop the others' rollouts
+        action, said = "failed", f"a fault of ours, {type(error).__name__}: {error}; please report it"
+    return Ticked(slot.model, env.name.value, slot.rev, action, "", False, (), (said,))
+
+
+@dataclass(frozen=True)
+class _Rollout:
+    """What is looked at in a slot."""
+
+    version: RecordedVersion
+    events: tuple[Event, ...]
+    plan: ReleasePlan
+    watched: bool
+    """Whether something is on its way or within its bake time, so that failed observations count."""
+
+    @property
+    def windows_s(self) -> tuple[float, float]:
+        return self.plan.bake.long_window_s, self.plan.bake.short_window_s
+
+
+def _rollout(env: EnvironmentConfig, slot: Slot) -> _Rollout | None:
+    """Return what there is to look at; None where nothing stands, or where nothing ever moves by itself."""
+    number, ledger = subject_of(slot), env.ledger()
+    if number is None or env.name is Environment.LOCAL:  # no rollout there, and its gateway need not run
+        return None
+    watched = on_its_way(slot) is not None or slot.previous is not None
+    _, plan = stored_plan(env, slot, number)
+    return _Rollout(ledger.version(slot.model, number), ledger.events(slot.model, env.name), plan, watched)
+
+
+def _gathered(
+    env: EnvironmentConfig, slot: Slot, rollout: _Rollout, seen: Observation, *, store: bool
+) -> RolloutEvidence:
+    trouble = None
+    if rollout.watched:
+        most_errors = rollout.plan.pause.metric_errors
+        trouble = keep_observation(env, slot, rollout.version, seen, most_errors, store=store)
+    return rollout_evidence(env, slot, rollout.version, rollout.events, seen=seen, trouble=trouble)
 
 
 def _look(env: EnvironmentConfig, ledger: Ledger, model: str, lease: Lease) -> Ticked:
     applied = apply_outbox(env, model)
-    slot, events = ledger.slot(model, env.name), ledger.events(model, env.name)
-    number = subject_of(slot)
-    if number is None or env.name is Environment.LOCAL:  # no rollout there, and its gateway need not run
+    slot = ledger.slot(model, env.name)
+    rollout = _rollout(env, slot)
+    if rollout is None:
         return _told(slot, "settled", applied=applied)
-    version = ledger.version(model, number)
-    _, plan = stored_plan(env, slot, number)
-    seen = ask_target(env.target(model, plan), (plan.bake.long_window_s, plan.bake.short_window_s))
-    seen, mended = _mend(env, slot, seen)
-    watched = on_its_way(slot) is not None or slot.previous is not None
-    trouble = keep_observation(env, slot, version, seen) if watched else None
-    evidence = rollout_evidence(env, slot, version, events, seen=seen, trouble=trouble)
-    action = next_action(plan, slot, evidence)
+    seen, mended = _mend(env, slot, ask_target(env.target(model, rollout.plan), rollout.windows_s))
+    evidence = _gathered(env, slot, rollout, seen, store=True)
+    action = next_action(rollout.plan, slot, evidence)
     if isinstance(action, Hold):
-        return _told(
-            slot, "hold" if watched else "settled", action=action, applied=applied, also=(seen.problem, mended)
-        )
-    return _carry_out(env, slot, version, plan, action, evidence, lease)
+        kind, also = "hold" if rollout.watched else "settled", (seen.problem, mended)
+        return _told(slot, kind, action=action, applied=applied, also=also)
+    return _carry_out(env, slot, rollout, action, evidence, lease)
 
 
 def _mend(env: EnvironmentConfig, slot: Slot, seen: Observation) -> tuple[Observation, str]:
     """Route again where the servers are behind the ledger with nothing open: a restart, or a file that was put back."""
-    if seen.problem or seen.served_rev is None or seen.served_rev >= slot.rev or env.ledger().pending(env.name):
+    if seen.problem or seen.served_rev is None or seen.served_rev >= slot.rev:
         return seen, ""
+    if any((row.model, row.sink) == (slot.model, ROUTER) for row in env.ledger().pending(env.name)):
+        return seen, ""  # it was just tried, and is told of
     try:
         route_traffic(env, slot)
     except TowpathError as error:
@@ -123,25 +185,24 @@ def _mend(env: EnvironmentConfig, slot: Slot, seen: Observation) -> tuple[Observ
 def _carry_out(
     env: EnvironmentConfig,
     slot: Slot,
-    version: RecordedVersion,
-    plan: ReleasePlan,
+    rollout: _Rollout,
     action: Advance | Pause | RollBack,
     evidence: RolloutEvidence,
     lease: Lease,
 ) -> Ticked:
     if isinstance(action, Advance):
         try:
-            _prepare(env, slot, action, plan)
+            _prepare(env, slot, action, rollout.plan)
         except DigestMismatchError as error:
             action = RollBack(without_rollout(slot), f"digest mismatch: {error}")
     kind, target = _named(action)
     move = Move(
-        version=version.version,
+        version=rollout.version.version,
         target=target,
         to=action.to,
         actor=AUTOMATIC,
         reason=_reason(action),
-        plan_digest=plan.digest,
+        plan_digest=rollout.plan.digest,
         verdicts=action.verdicts if isinstance(action, Advance) else (),
         approvals=tuple(each for each in evidence.approvals if each.rev == slot.rev),
         observed=dump(evidence.report),

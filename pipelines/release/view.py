@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from components.errors import UnknownNameError
+from components.errors import InfrastructureError, UnknownNameError
 from components.release.machine import next_action
 from components.release.records import Approval, Event, Evidence, RecordedVersion, Slot
 from components.release.rollout import Action, Hold
@@ -22,12 +22,14 @@ from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import (
     Observation,
     ask_target,
+    keep_observation,
     rollout_evidence,
     stored_plan,
     subject_of,
 )
 
 VIEW_FILE = "release-view.json"
+LOCK_WAIT_S = 10.0
 _EVENTS = 200
 
 
@@ -45,15 +47,23 @@ def write_view(env: EnvironmentConfig) -> ReleaseView:
     """Write what the release page shows, beside the router snapshot.
 
     Raises:
-        InfrastructureError: the ledger cannot be reached, or the disk failed.
+        InfrastructureError: the ledger cannot be reached, the disk failed, or somebody else is writing for too long.
     """
     path = env.router_path.with_name(VIEW_FILE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):  # or a slower writer would put back what it read before
-        slots = [slot for slot in env.ledger().slots() if slot.env is env.name]
-        models = tuple(model_view(env, slot.model) for slot in slots)
-        view = ReleaseView(env.name.value, datetime.now(UTC).isoformat(timespec="seconds"), models)
-        write_json(path, view)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # alone, or a slower writer would put back what it read before
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_WAIT_S):
+            slots = [slot for slot in env.ledger().slots() if slot.env is env.name]
+            models = tuple(_view_or_trouble(env, slot) for slot in slots)
+            view = ReleaseView(env.name.value, datetime.now(UTC).isoformat(timespec="seconds"), models)
+            write_json(path, view)
+    except Timeout as error:
+        raise InfrastructureError(
+            f"{path} was being written by somebody else for {LOCK_WAIT_S:g} s; the next tick tries again"
+        ) from error
+    except OSError as error:
+        raise InfrastructureError(f"{path} cannot be written ({error.strerror or error}); check the disk") from error
     return view
 
 
@@ -104,12 +114,25 @@ def _explained(env: EnvironmentConfig, model: str, seen: Observation | None) -> 
     if number is not None:
         version = ledger.version(model, number)
         plan_name, plan = stored_plan(env, slot, number)
-        evidence = rollout_evidence(env, slot, version, events, seen=seen)
+        trouble = None
+        if seen is not None:
+            trouble = keep_observation(env, slot, version, seen, plan.pause.metric_errors, store=False)
+        evidence = rollout_evidence(env, slot, version, events, seen=seen, trouble=trouble)
         action = next_action(plan, slot, evidence)
         verdicts = action.verdicts or _judged_last(ledger.evidence(model, env.name, number, kind="decision"))
         doing, next_step = _doing(action), describe(plan, slot, action)
     view = _view(slot, versions, events, ledger.approvals(model, env.name), verdicts, next_step, plan_name)
     return Explanation(view, doing, seen)
+
+
+def _view_or_trouble(env: EnvironmentConfig, slot: Slot) -> ModelView:
+    """Return one model as the ledger has it; where that cannot be read, what is wrong: the others are shown anyway."""
+    try:
+        return model_view(env, slot.model)
+    except InfrastructureError:
+        raise
+    except Exception as error:  # whatever a damaged row of one model leads to
+        return _view(slot, (), (), (), (), f"what is recorded of {slot.model} cannot be shown: {error}", "")
 
 
 def _require_known(env: EnvironmentConfig, model: str) -> None:

@@ -66,7 +66,7 @@ def production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnvironmentCo
         keep_plan(env, slot, recorded, "test", plan)
     for version, target, to in ((1, "stable", Placement(stable=1)), (2, "canary:50", _CANARY)):
         slot = env.ledger().slot(MODEL, env.name)
-        commit(env, slot, Move(version=version, target=target, to=to, actor="eve", reason="r", plan_digest="p" * 64))
+        commit(env, slot, Move(version=version, target=target, to=to, actor="eve", reason="r", plan_digest=plan.digest))
     return env
 
 

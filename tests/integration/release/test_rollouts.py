@@ -15,6 +15,7 @@ from components.release.records import Placement, Slot
 from components.types.release import Role
 from pipelines.release.apply import apply_outbox, split_of
 from pipelines.release.commit import Move, commit
+from pipelines.release.observe import keep_plan
 from pipelines.release.tick import tick, tick_all
 from tests.releases import MODEL, MemoryEnvironment, healthy_report, quick_plan, ref
 
@@ -147,7 +148,9 @@ def test_what_was_committed_and_not_applied_is_applied_by_whoever_ticks_next(
     place("stable", 1, quick_plan(), stable=1)
     slot = env.ledger().slot(MODEL, env.name)
     to = Placement(stable=1, shadow=2)
-    commit(env, slot, Move(version=2, target="shadow", to=to, actor="eve", reason="r", plan_digest="p" * 64))
+    plan = quick_plan()
+    keep_plan(env, slot, env.ledger().version(MODEL, 2), "test", plan)
+    commit(env, slot, Move(version=2, target="shadow", to=to, actor="eve", reason="r", plan_digest=plan.digest))
     assert env.memory.traffic().shadow is None  # died between commit and router
     env.memory.report = None
     tick(env, MODEL)
