@@ -145,8 +145,8 @@ class PredictionLog:
         self._offered_bytes += size_bytes
         self._entries.append(
             Entry(
-                model, role, rev, request_id, user, batch.tensors if block is None else _NOTHING, block, outputs, rows, step,
-                size_bytes, time.time(), seconds, status,
+                model, role, rev, request_id, user, batch.tensors if block is None else _NOTHING, block, outputs, rows,
+                step, size_bytes, time.time(), seconds, status,
             )
         )  # fmt: skip
 

@@ -56,6 +56,7 @@ class Writer:
         self.taken_rows = self.taken_bytes = 0
         """What was ever taken from the queue; the event loop only reads it."""
         self._options = options
+        self._at_once = min(_AT_ONCE, options.file_rows)
         self._entries = entries
         self._counts = counts
         self._folder = LogFolder(options.folder, worker)
@@ -81,7 +82,7 @@ class Writer:
 
     def _drain(self) -> None:
         waiting = len(self._entries)  # what comes meanwhile waits for the next look: few rows cost as much as many
-        for count in (min(_AT_ONCE, waiting - start) for start in range(0, waiting, _AT_ONCE)):
+        for count in (min(self._at_once, waiting - start) for start in range(0, waiting, self._at_once)):
             taken = [self._entries.popleft() for _ in range(count)]
             groups: dict[_Key, list[Entry]] = {}
             for each in taken:
