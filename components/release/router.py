@@ -6,7 +6,7 @@ replaced whole, under a lock, so that a reader sees one state or the other, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from components.errors import FaultError, InfrastructureError
 from components.release import kill_switch, routes
 from components.stage.files import write_json
 from components.types import record
+from components.types.kill_switch import Killed
 from components.types.release import JudgeSettings, ModelRoute, PlacedModel, Role, RouterSnapshot, TrafficSplit
 
 _LOCK_WAIT_S = 10.0
@@ -119,8 +120,13 @@ class RouterFile:
                 models[name] = routes.renewed(there, route)
             return self._write(snapshot, models)
 
-    def kill(self, model: str, rev: int) -> None:
-        """Set a model's canary to 0 on this machine, for every revision up to `rev`; needs no ledger and no gateway.
+    def kill(self, model: str, rev: int, versions: Iterable[int] = ()) -> None:
+        """Set a model's canary to 0 on this machine; needs no ledger, no gateway, and no whole snapshot.
+
+        Args:
+            model: The model.
+            rev: Up to this revision, whichever version is the canary.
+            versions: These at every revision.
 
         Raises:
             BadInputError: the model's name cannot be one.
@@ -128,10 +134,10 @@ class RouterFile:
         """
         routes.check_name(model)
         with self._locked():
-            self._on_disk(lambda: kill_switch.kill(self.path.parent, model, rev))
+            self._on_disk(lambda: kill_switch.kill(self.path.parent, model, Killed(rev, frozenset(versions))))
 
-    def killed(self, model: str) -> int | None:
-        """Return up to which revision a model's canary gets nothing here; None where nobody ever killed it.
+    def killed(self, model: str) -> Killed | None:
+        """Return for what a model's canary gets nothing here; None where nobody ever killed it.
 
         Raises:
             InfrastructureError: the disk failed.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.release.router import RouterFile
+from components.types.kill_switch import Killed
 from components.types.release import JudgeSettings, ModelRef, PlacedModel, Role, TrafficSplit
 from tests.dying import DONE, DONE_ALL_THE_SAME, REFUSED, die_at
 
@@ -22,6 +23,7 @@ def test_a_router_file_is_whole_after_a_death_or_a_disk_error_at_any_step(tmp_pa
     template, folder = tmp_path / "template", tmp_path / "gateway"
     router = RouterFile(folder / "router.json")
     old, new = TrafficSplit("taxi", 1, stable=1), TrafficSplit("taxi", 2, stable=1, canary=2, weight=5)
+    killed = Killed(2, frozenset({2}))
     router.load("taxi", _placed(1), Role.STABLE)
     router.route(old, JudgeSettings())
     folder.rename(template)
@@ -29,7 +31,7 @@ def test_a_router_file_is_whole_after_a_death_or_a_disk_error_at_any_step(tmp_pa
     def move() -> None:
         router.load("taxi", _placed(2), Role.CANARY)
         router.route(new, JudgeSettings())
-        router.kill("taxi", 2)
+        router.kill("taxi", 2, [2])
 
     failed = 0
     for step in range(1, 100):
@@ -39,9 +41,9 @@ def test_a_router_file_is_whole_after_a_death_or_a_disk_error_at_any_step(tmp_pa
         route = router.route_of("taxi")
         assert route.split in {old, new}
         assert {str(version) for version in route.split.versions} <= set(route.loaded)
-        assert router.killed("taxi") in {None, 2}
+        assert router.killed("taxi") in {None, killed}
         move()  # the lock of who died is free, and a repetition ends it
-        assert (router.route_of("taxi").split, router.killed("taxi")) == (new, 2)
+        assert (router.route_of("taxi").split, router.killed("taxi")) == (new, killed)
         shutil.rmtree(folder)
         if code == DONE:
             break

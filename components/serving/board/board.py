@@ -15,8 +15,10 @@ import orjson
 from components.serving.board.kill_switch import KillSwitch
 from components.serving.board.mapped_file import write_whole
 from components.serving.board.rollout_board import RolloutBoard, remove_rollouts
+from components.serving.board.stops import Stops
 from components.serving.board.windows import Windows, remove_windows
 from components.types.judging import WorkerStatus
+from components.types.kill_switch import Killed
 from components.types.release import Role, TrafficSplit
 
 Totals = Mapping[str, Mapping[str, float]]
@@ -49,6 +51,7 @@ class Board:
         self.worker = worker
         self.predecessor = predecessor
         self._kill_switch = kill_switch
+        self._lineages: dict[str, tuple[Stops, ...]] = {}
         self._untidy: dict[str, TrafficSplit] = {}
         self.process = randbits(62)
         """A token of this process's life."""
@@ -64,7 +67,9 @@ class Board:
         Raises:
             InfrastructureError: its files cannot be kept.
         """
-        board = RolloutBoard(self.folder / "rollouts" / split.model, split, self.worker, self._rows)
+        known = self._lineages.get(split.model, ())
+        board = RolloutBoard(self.folder / "rollouts" / split.model, split, self.worker, self._rows, known)
+        self._lineages[split.model] = board.lineage
         self._untidy[split.model] = split
         return board
 
@@ -80,8 +85,8 @@ class Board:
             remove_rollouts(self.folder / "rollouts" / model, split)
             remove_windows(self.folder / "windows" / model, split.versions)
 
-    def killed(self, model: str) -> int | None:
-        """Return the revision up to which a person wants no canary of `model`, or None."""
+    def killed(self, model: str) -> Killed | None:
+        """Return for what a person wants no canary of `model`, or None."""
         return None if self._kill_switch is None else self._kill_switch.held(model)
 
     def windows(self, model: str, role: Role, version: int) -> Windows:

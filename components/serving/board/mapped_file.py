@@ -33,6 +33,15 @@ def open_mapped(path: Path, size_bytes: int) -> mmap.mmap:
         ) from error
 
 
+def read_mapped(path: Path, size_bytes: int) -> mmap.mmap | None:
+    """Return a file's first bytes mapped to be read, or None where it is not there, or not so long yet."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), size_bytes, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        return None
+
+
 def _reserve(descriptor: int, size_bytes: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size_bytes)

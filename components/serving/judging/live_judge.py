@@ -49,7 +49,7 @@ class LiveJudge:
         self._board = board
         self._rollout = board.rollout(split)
         self._weight = split.weight
-        self._flags = self._rollout.flags
+        self._stop = self._rollout.stops.word
         self._users = self._rollout.users
         self._predictions = self._rollout.predictions
         self._tallies = [Tally() for _ in ROLES]
@@ -72,12 +72,12 @@ class LiveJudge:
     @property
     def weight(self) -> int:
         """The canary's share in effect, in percent: 0 once any worker's judge, the breaker or a person said stop."""
-        return 0 if self._flags[0] else self._weight
+        return 0 if self._stop[0] else self._weight
 
     @property
     def stopped(self) -> bool:
         """Whether the judge, the breaker or a person said stop."""
-        return self._flags[0] != 0
+        return self._stop[0] != 0
 
     @property
     def has_candidate(self) -> bool:
@@ -225,7 +225,7 @@ class LiveJudge:
             self.flush()
 
     def obey_kill_switch(self) -> None:
-        """Set the weight to 0 if a person killed this revision or a later one; it stays 0."""
+        """Set the weight to 0 if a person, or anything at an earlier revision, stopped this version; it stays 0."""
         self._brakes.obey(self._board.killed(self.split.model))
 
     def close(self) -> None:

@@ -28,17 +28,17 @@ def make_report(board: RolloutBoard, split: TrafficSplit, settings: JudgeSetting
         model=split.model,
         rev=split.rev,
         seconds=int(rows["served_ms"].max()) / 1000,
-        weight=0 if board.is_stopped else split.weight,
+        weight=0 if board.stops.is_stopped else split.weight,
         stable=_arm(rows, split, Role.STABLE),
         canary=_arm(rows, split, Role.CANARY),
         shadow=_shadow(rows, split),
         e_values=by_kind,
         e_value=evalue.average(by_kind.values(), settings.steps) if by_kind else 1.0,
         drift=_drift(rows, split, settings),
-        split_p=None if board.is_stopped else _split_p(rows, split),
-        alarm=board.alarm,
-        breaker=board.breaker,
-        killed=board.is_killed,
+        split_p=None if board.stops.is_stopped else _split_p(rows, split),
+        alarm=board.stops.alarm,
+        breaker=board.stops.breaker,
+        killed=board.stops.is_killed,
         threshold=settings.threshold,
     )
 
@@ -105,4 +105,5 @@ def _idle_s(arm: Rows) -> float | None:
 
 
 def _by_kind(counts: np.ndarray) -> dict[str, int]:
-    return {kind.value: count for kind, count in zip(KINDS, counts.tolist(), strict=True) if count}
+    """Return every kind's count, 0 as well: a kind that is not named was not counted, and that is no evidence."""
+    return {kind.value: count for kind, count in zip(KINDS, counts.tolist(), strict=True)}

@@ -96,13 +96,16 @@ def test_the_kill_switch_takes_the_canary_from_a_running_gateway_without_a_ledge
     place.target.route(TrafficSplit(place.model, 4, stable=1, canary=2, weight=100))
     until(lambda: place.target.traffic().rev == 4)
     assert place.answering() == 2
-    gateway.router.kill(place.model, 4)
+    gateway.router.kill(place.model, 4, [2])
     until(lambda: place.answering() == 1)
     report = place.target.judged()
     assert report is not None
     assert (report.killed, report.weight) == (True, 0)
-    place.target.route(TrafficSplit(place.model, 5, stable=1, canary=2, weight=100))
-    until(lambda: place.answering() == 2)  # the switch was meant for revisions up to 4
+    place.target.route(TrafficSplit(place.model, 5, stable=1))
+    until(lambda: place.target.traffic().rev == 5)
+    place.target.route(TrafficSplit(place.model, 6, stable=1, canary=2, weight=100))
+    until(lambda: place.target.traffic().rev == 6)
+    assert place.answering() == 1
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from components.release import router as router_module
 from components.release.router import RouterFile
 from components.stage.files import write_json
 from components.types import record
+from components.types.kill_switch import Killed
 from components.types.release import (
     JudgeSettings,
     ModelRef,
@@ -273,25 +274,41 @@ def test_the_kill_switch_holds_for_all_revisions_up_to_its_own_and_only_grows(ro
     assert router.killed("taxi") is None
     router.kill("taxi", 4)
     router.kill("taxi", 3)
-    assert router.killed("taxi") == 4
+    assert router.killed("taxi") == Killed(4)
     assert (router.path.parent / "kill" / "taxi").read_text() == "4\n"
     router.kill("taxi", 9)
-    assert router.killed("taxi") == 9
+    assert router.killed("taxi") == Killed(9)
     assert router.killed("adult") is None
+
+
+def test_a_version_that_was_killed_stays_so_at_every_revision_also_when_another_one_is(router: RouterFile) -> None:
+    router.kill("taxi", 10, [4])
+    router.kill("taxi", 3, [7])
+    killed = router.killed("taxi")
+    assert killed == Killed(10, frozenset({4, 7}))
+    assert (router.path.parent / "kill" / "taxi").read_text() == "10 4 7\n"
+    assert killed.holds(10, [5])
+    assert killed.holds(99, [4])
+    assert not killed.holds(11, [5])
+    assert not killed.holds(11, [])
 
 
 def test_the_kill_switch_needs_no_snapshot_and_no_whole_one(router: RouterFile) -> None:
     router.path.parent.mkdir()
     router.path.write_text("{")
     router.kill("taxi", 4)
-    assert router.killed("taxi") == 4
+    assert router.killed("taxi") == Killed(4)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "4 5"])
-def test_a_kill_switch_that_cannot_be_read_kills_every_revision(router: RouterFile, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "soon", "4, 5", "-4"])
+def test_a_kill_switch_that_cannot_be_read_kills_every_revision_and_goes_on_to(router: RouterFile, text: str) -> None:
     router.kill("taxi", 1)
     (router.path.parent / "kill" / "taxi").write_text(text)
-    assert (router.killed("taxi") or 0) > 10**9
+    for _ in range(2):
+        killed = router.killed("taxi")
+        assert killed is not None
+        assert killed.holds(10**9, [5])
+        router.kill("taxi", 2, [4])
 
 
 @pytest.mark.parametrize("name", ["../taxi", "", "a/b", ".taxi", "taxi\n"])

@@ -16,6 +16,7 @@ from components.serving.board.mapped_file import open_mapped, write_once
 from components.serving.board.prediction_ring import ENTRY_BYTES, PredictionRing
 from components.serving.board.user_table import SIZE_BYTES, SLOTS, UserTable
 from components.serving.board.windows import SECONDS
+from components.types.kill_switch import EVERY_REV, Killed
 from components.types.release import Role, TrafficSplit
 
 SPLIT = TrafficSplit("taxi", 7, stable=3, canary=4, weight=5)
@@ -147,18 +148,18 @@ def test_windows_of_versions_that_no_role_needs_leave(tmp_path):
 
 def test_a_revision_that_is_counted_anew_by_a_restored_ledger_starts_from_nothing(tmp_path):
     board = Board(tmp_path)
-    board.rollout(SPLIT).raise_alarm("version 4 fails")
+    board.rollout(SPLIT).stops.raise_alarm("version 4 fails")
     other = board.rollout(TrafficSplit("taxi", 7, stable=3, canary=9, weight=5))
-    assert not other.is_stopped
-    assert other.alarm is None
-    assert board.rollout(SPLIT).alarm == "version 4 fails"
+    assert not other.stops.is_stopped
+    assert other.stops.alarm is None
+    assert board.rollout(SPLIT).stops.alarm == "version 4 fails"
 
 
 def test_only_the_first_alarm_is_kept(tmp_path):
     rollout = Board(tmp_path).rollout(SPLIT)
-    assert rollout.raise_alarm("first")
-    assert not Board(tmp_path, 1).rollout(SPLIT).raise_alarm("second")
-    assert rollout.alarm == "first"
+    assert rollout.stops.raise_alarm("first")
+    assert not Board(tmp_path, 1).rollout(SPLIT).stops.raise_alarm("second")
+    assert rollout.stops.alarm == "first"
 
 
 def test_a_file_that_is_written_once_is_whole(tmp_path):
@@ -203,8 +204,18 @@ def test_a_kill_switch_is_read_whatever_is_in_it(tmp_path):
     switch = KillSwitch(tmp_path / "router.json")
     assert switch.held("taxi") is None
     (tmp_path / "kill").mkdir()
-    for text, expected in (("7\n", 7), ("", 2**62), ("stop!", 2**62)):
-        (tmp_path / "kill" / "taxi").write_text(text)
+    everything = Killed(EVERY_REV)
+    for text, expected in (
+        (b"7\n", Killed(7)),
+        (b"7 4 5\n", Killed(7, frozenset({4, 5}))),
+        (b"", everything),
+        (b"stop!", everything),
+        (b"7 four", everything),
+        (b"-1", everything),
+        (b"9" * 5000, everything),
+        (b"\xff\xfe", everything),
+    ):
+        (tmp_path / "kill" / "taxi").write_bytes(text)
         assert switch.held("taxi") == expected
     assert switch.held("adult") is None
 
@@ -218,14 +229,14 @@ from components.types.release import TrafficSplit
 rollout = Board(Path(sys.argv[1]), 1, 2).rollout(TrafficSplit("taxi", 7, stable=3, canary=4, weight=5))
 rollout.own["arms"]["requests"][0, 1] += 40
 rollout.users.first(5, 0)
-rollout.raise_alarm("the other process stopped it")
+rollout.stops.raise_alarm("the other process stopped it")
 """
     rollout = Board(tmp_path, 0, 2).rollout(SPLIT)
     rollout.own["arms"]["requests"][0, 1] += 2
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
     assert int(rollout.rows["arms"]["requests"].sum(axis=0)[1]) == 42
-    assert rollout.is_stopped
-    assert rollout.alarm == "the other process stopped it"
+    assert rollout.stops.is_stopped
+    assert rollout.stops.alarm == "the other process stopped it"
     assert not rollout.users.first(5, 0)
 
 

@@ -28,9 +28,18 @@ _hashes = random.Random(0)
 _unending: list[object] = []
 
 
+def at(rev: int, **roles: int) -> TrafficSplit:
+    return TrafficSplit("taxi", rev, **{"stable": 3, **roles})
+
+
 def judges(folder: Path, split: TrafficSplit = CANARY_SPLIT, workers: int = 1, **settings) -> list[LiveJudge]:
     made = JudgeSettings(**settings)
     return [LiveJudge(Board(folder, worker, workers), split, made) for worker in range(workers)]
+
+
+def all_kinds(**counts: int) -> dict[str, int]:
+    """What a report says of bad events: every kind, those that did not happen too."""
+    return {kind.value: counts.get(kind.value, 0) for kind in BadEvent}
 
 
 def number(value: float) -> dict[str, np.ndarray]:
@@ -75,7 +84,8 @@ def test_the_e_value_is_that_of_the_pooled_counts(tmp_path, workers):
         report = judge.report()
         assert report.e_values["server_error"] == pytest.approx(expected)
         assert report.e_value == pytest.approx((expected + 4) / 5)
-        assert (report.canary.bad, report.stable.bad) == ({"server_error": 5}, {"server_error": 60})
+        assert report.canary.bad == all_kinds(server_error=5)
+        assert report.stable.bad == all_kinds(server_error=60)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -108,7 +118,7 @@ def test_a_user_counts_once_per_kind_however_often_it_fails_and_wherever(tmp_pat
         ask(several[turn % 2], CANARY, ERROR, user=11)
     ask(several[0], CANARY, BadEvent.TIMEOUT, user=11)
     report = several[0].report()
-    assert report.canary.bad == {"server_error": 1, "timeout": 1}
+    assert report.canary.bad == all_kinds(server_error=1, timeout=1)
     assert report.alarm is None
     assert several[1].health(CANARY, 60).bad == {"server_error": 50, "timeout": 1}, "health counts every one"
 
@@ -203,14 +213,14 @@ def test_slow_means_slower_than_stable_itself_mostly_is(tmp_path):
         ask(judge, seconds=0.010)
     judge.flush()
     ask(judge, CANARY, seconds=3.0)
-    assert judge.report().canary.bad == {}, "before stable has answered enough, nothing is slow"
+    assert judge.report().canary.bad == all_kinds(), "before stable has answered enough, nothing is slow"
     for turn in range(300):
         ask(judge, seconds=0.010 + 0.0001 * (turn % 100))
     judge.flush()
     ask(judge, CANARY, seconds=0.021)
-    assert judge.report().canary.bad == {}, "a thread's delay is not the version's"
+    assert judge.report().canary.bad == all_kinds(), "a thread's delay is not the version's"
     ask(judge, CANARY, seconds=0.05)
-    assert judge.report().canary.bad == {"slow": 1}
+    assert judge.report().canary.bad == all_kinds(slow=1)
     ask(judge, seconds=0.05)
     assert judge.report().stable.bad["slow"] >= 1
 
@@ -240,7 +250,7 @@ def test_a_label_finds_its_prediction_whichever_worker_answered(tmp_path):
     assert not ours.labelled(12345, "yes"), "nobody asked this"
     report = theirs.report()
     assert report.canary.labelled == 2
-    assert report.canary.bad == {"label_error": 1}
+    assert report.canary.bad == all_kinds(label_error=1)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +261,7 @@ def test_classes_of_every_type_are_compared_with_json_labels(tmp_path, predicted
     (judge,) = judges(tmp_path)
     outputs = {"prediction": predicted, "probabilities": np.array([[0.1, 0.9]], np.float32)}
     assert judge.labelled(ask(judge, CANARY, outputs=outputs), label)
-    assert judge.report().canary.bad == ({} if is_right else {"label_error": 1})
+    assert judge.report().canary.bad == all_kinds(label_error=not is_right)
 
 
 def test_a_label_that_is_none_is_refused_and_may_be_sent_again(tmp_path):
@@ -277,7 +287,7 @@ def test_a_number_is_wrong_when_it_is_further_off_than_stable_mostly_is(tmp_path
     judge.flush()
     for error, is_wrong in ((90.0, False), (120.0, True)):
         judge.labelled(ask(judge, CANARY, outputs=number(error)), 0.0)
-        assert judge.report().canary.bad == ({"label_error": 1} if is_wrong else {})
+        assert judge.report().canary.bad == all_kinds(label_error=is_wrong)
 
 
 def test_a_canary_that_is_wrong_more_often_is_stopped(tmp_path):
@@ -302,7 +312,7 @@ def test_a_shadow_that_fails_alone_raises_an_alarm(tmp_path):
     report = several[1].report()
     assert 8 <= pairs <= 20
     assert f"on mirrored requests {pairs} users had a server error of the shadow, version 4, alone" in report.alarm
-    assert report.shadow.bad == {"server_error": pairs}
+    assert report.shadow.bad == all_kinds(server_error=pairs)
     assert (report.shadow.only_shadow_bad, report.shadow.only_stable_bad) == (pairs, 0)
 
 
@@ -314,7 +324,7 @@ def test_a_shadow_that_errs_where_stable_errs_raises_none(tmp_path):
     report = judge.report()
     assert report.alarm is None
     assert (report.shadow.labelled, report.shadow.differing) == (600, 0)
-    assert report.shadow.bad == report.shadow.stable_bad == {"label_error": 200}
+    assert report.shadow.bad == report.shadow.stable_bad == all_kinds(label_error=200)
     assert report.shadow.only_shadow_bad == 0
 
 
@@ -451,8 +461,6 @@ def test_a_person_can_stop_a_canary_and_nothing_starts_it_again(tmp_path):
     (switches / "taxi").unlink()
     judge.obey_kill_switch()
     assert judge.weight == 0
-    later = TrafficSplit("taxi", 8, stable=3, canary=4, weight=25)
-    assert LiveJudge(board, later, JudgeSettings()).weight == 25
 
 
 def test_a_kill_switch_holds_from_the_first_request_of_a_revision(tmp_path):
@@ -460,6 +468,20 @@ def test_a_kill_switch_holds_from_the_first_request_of_a_revision(tmp_path):
     (tmp_path / "kill" / "taxi").write_text("7")
     board = Board(tmp_path / "state", kill_switch=KillSwitch(tmp_path / "router.json"))
     assert LiveJudge(board, CANARY_SPLIT, JudgeSettings()).weight == 0
+
+
+def test_a_version_that_a_person_killed_stays_so_at_every_revision_and_role(tmp_path):
+    (tmp_path / "kill").mkdir()
+    (tmp_path / "kill" / "taxi").write_text("7 4")
+    for name, split, is_killed in (
+        ("canary", at(20, canary=4, weight=25), True),
+        ("shadow", at(21, shadow=4), True),
+        ("another", at(20, canary=5, weight=25), False),
+        ("stable", TrafficSplit("taxi", 22, stable=4), False),
+    ):
+        board = Board(tmp_path / name, kill_switch=KillSwitch(tmp_path / "router.json"))
+        judge = LiveJudge(board, split, JudgeSettings())
+        assert (judge.stopped, judge.report().killed) == (is_killed, is_killed), name
 
 
 def start_computing(judge: LiveJudge, role: Role) -> None:
@@ -481,7 +503,7 @@ def test_a_worker_that_crashes_while_the_canary_computes_stops_it(tmp_path):
     successor = LiveJudge(Board(tmp_path, 1, 2, -signal.SIGSEGV), CANARY_SPLIT, JudgeSettings())
     assert successor.weight == other.weight == 0
     assert "died of SIGSEGV while the canary, version 4, computed" in other.report().breaker
-    assert other.report().canary.bad == {"server_error": 1}
+    assert other.report().canary.bad == all_kinds(server_error=1)
 
 
 def test_a_worker_that_was_killed_while_the_canary_computed_is_one_failure_of_it(tmp_path):
@@ -493,14 +515,14 @@ def test_a_worker_that_was_killed_while_the_canary_computed_is_one_failure_of_it
         die_computing(tmp_path, CANARY_SPLIT, CANARY)
         judge = LiveJudge(Board(tmp_path, 0, 2, -signal.SIGKILL), CANARY_SPLIT, JudgeSettings())
         assert judge.weight == expected
-    assert judge.report().canary.bad == {"server_error": 3}
+    assert judge.report().canary.bad == all_kinds(server_error=3)
 
 
 def test_a_machine_that_went_down_with_all_workers_is_one_failure(tmp_path):
     for worker in (0, 1):
         die_computing(tmp_path, CANARY_SPLIT, CANARY, worker)
     several = judges(tmp_path, workers=2)
-    assert several[0].report().canary.bad == {"server_error": 1}
+    assert several[0].report().canary.bad == all_kinds(server_error=1)
     assert several[0].weight == 5
 
 
@@ -523,7 +545,7 @@ def test_new_settings_of_one_revision_are_no_death(tmp_path):
     board = Board(tmp_path)
     judge = LiveJudge(board, CANARY_SPLIT, JudgeSettings())
     with judge.running(CANARY):
-        assert LiveJudge(board, CANARY_SPLIT, JudgeSettings(threshold=50)).report().canary.bad == {}
+        assert LiveJudge(board, CANARY_SPLIT, JudgeSettings(threshold=50)).report().canary.bad == all_kinds()
 
 
 def test_marks_of_many_threads_cancel_out(tmp_path):

@@ -114,7 +114,12 @@ def counted(gateway, arm):
     """What the judge knows of an arm: requests and bad events."""
     report = gateway.judges["sum"].report()
     found = getattr(report, arm)
-    return found.requests, dict(found.bad)
+    return found.requests, happened(found.bad)
+
+
+def happened(bad):
+    """What of a report's bad events is not 0."""
+    return {kind: count for kind, count in bad.items() if count}
 
 
 def test_each_user_meets_one_version_and_as_many_as_the_weight_meet_the_canary(rollout):
@@ -309,13 +314,13 @@ def test_a_shadow_changes_no_byte_of_any_answer(rollout, do):
     if do is None:
         assert (shadow.mirrored, shadow.differing, shadow.dropped) == (32, 32, 0)
     if do is fail:
-        assert shadow.bad == {"server_error": 32}
+        assert happened(shadow.bad) == {"server_error": 32}
 
 
 def test_a_shadow_of_another_signature_is_asked_in_its_own_words(rollout):
     gateway = rollout(product=3, shadow=OTHER)
     run(answers_to(gateway, 10))
-    assert gateway.judges["sum"].report().shadow.bad == {"server_error": 8}
+    assert happened(gateway.judges["sum"].report().shadow.bad) == {"server_error": 8}
 
 
 def test_the_shadows_queue_is_bounded_and_what_does_not_fit_is_counted(rollout, monkeypatch):
@@ -428,7 +433,7 @@ def test_a_question_about_health_that_is_none_is_refused(rollout, ask, query, st
 
 def test_a_stopped_shadow_is_asked_no_more(rollout):
     gateway = rollout(shadow=OTHER)
-    gateway.judges["sum"]._rollout.kill()
+    gateway.judges["sum"]._rollout.stops.kill()
     run(answers_to(gateway, 10))
     assert gateway.judges["sum"].report().shadow.mirrored == 0
 
