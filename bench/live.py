@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from bench.gateway import CASES, INFER, INVOKE, Case, body, first_answer, server
 from bench.live_gateway import CLIENTS, MODEL, Gateway, asked, clients, gateway, nonsense, numbered, question_of
@@ -35,6 +34,7 @@ from bench.pipeline import table
 from bench.products import network_product
 from components.types.product import GRAPH_FILE, ProductRef
 
+STEADY, CANARY = "routing, judge, log and metrics on", "and a canary at 5 %"
 LEAST_OF_PLAIN, MOST_SHADOW_MS, MOST_SWAP_RATIO, MOST_CANARY_REQUESTS, MOST_ROLLBACK_S = 0.7, 1.0, 2.0, 5, 5.0
 SHADOW_RATE = 1_000
 SWAPS, TRIALS, ROLLBACKS = 100, 40, 10
@@ -59,47 +59,39 @@ def main() -> int:
 
 
 def cost(folder: Path, rounds: int, seconds: float) -> Figures:
-    """Measure the rate beside the plain app's, in turns, while a canary has 5 % of the users."""
+    """Measure the rate beside the plain app's, in turns: with routing, log and metrics on, and with a canary, too."""
     products = {version: network_product(folder / str(version), seed=version) for version in (1, 2)}
     plain = [sys.executable, "-m", "bench.plain_app", str(products[1].directory / GRAPH_FILE), "{port}"]
     cases = [case for case in CASES if case.path == INFER or case.rows > 1 or case.clients == CLIENTS]
-    rates: dict[str, list[float]] = {}
-    works: dict[str, list[float]] = {}
+    rates: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
+        (folder / "steady").mkdir()
+        steady = stack.enter_context(gateway(folder / "steady", products, body(Case(INVOKE, 1, 1)), stable=1))
         ours = stack.enter_context(gateway(folder, products, body(Case(INVOKE, 1, 1)), stable=1, canary=2, weight=5))
-        port, pid = stack.enter_context(server(plain))
+        port, _ = stack.enter_context(server(plain))
         first_answer(port)
-        stack.enter_context(_scraped(ours.port))
+        for each in (steady, ours):
+            stack.enter_context(_scraped(each.port))
         for _ in range(rounds):
             for case in cases:
-                rate, work_s = _loaded(ours.port, ours.pid, case, seconds)
-                plain_rate, plain_work_s = _loaded(port, pid, case, seconds)
-                rates.setdefault(case.name, []).append(rate / plain_rate)
-                works.setdefault(case.name, []).append(plain_work_s / work_s)
+                plain_rate = requests_per_s(port, case.path, body(case), case.clients, seconds)
+                for kind, each in ((STEADY, steady), (CANARY, ours)):
+                    rate = requests_per_s(each.port, case.path, body(case), case.clients, seconds)
+                    rates.setdefault((kind, case.name), []).append(rate / plain_rate)
         weight = ours.status()["reports"][MODEL]["weight"]
     return [
         *(
-            _least(f"{name} / plain app, canary and log on", statistics.median(found), LEAST_OF_PLAIN)
-            for name, found in rates.items()
+            _least(f"{name} / plain app, {kind}", statistics.median(found), LEAST_OF_PLAIN)
+            for (kind, name), found in rates.items()
+            if kind == STEADY
         ),
         *(
-            _stated(f"{name}: the plain app's processor time a request / ours", round(statistics.median(found), 3))
-            for name, found in works.items()
+            _stated(f"{name} / plain app, {kind}", round(statistics.median(found), 3))
+            for (kind, name), found in rates.items()
+            if kind == CANARY
         ),
         _least("weight of the sound canary after all of them", weight, 5),
     ]
-
-
-def _loaded(port: int, pid: int, case: Case, seconds: float) -> tuple[float, float]:
-    """Return a server's rate and its processor time a request: of all its processes, and hardly of its neighbours."""
-    before_s = _worked_s(pid)
-    rate = requests_per_s(port, case.path, body(case), case.clients, seconds)
-    return rate, (_worked_s(pid) - before_s) / (rate * seconds)
-
-
-def _worked_s(pid: int) -> float:
-    family = psutil.Process(pid)
-    return sum(sum(each.cpu_times()[:2]) for each in (family, *family.children(recursive=True)))
 
 
 def shadow(folder: Path, rounds: int, seconds: float) -> Figures:
