@@ -57,15 +57,20 @@ def _tick(env: str) -> tuple[Ticked, ...]:
 @flow(name="rollouts", persist_result=False, validate_parameters=False)
 def rollouts_flow(environments: tuple[str, ...] = ()) -> tuple[Ticked, ...]:
     """Repair what does not follow the ledger, then look once at every rollout; running it twice does no harm."""
-    names = environments or tuple(each.value for each in Environment)
     looked: list[Ticked] = []
-    for env in names:
-        _reconcile(env)
-        looked += _tick(env)
-    if failed := [each for each in looked if each.action == "failed"]:
-        raise InfrastructureError(
-            "; ".join(f"{each.model} in {each.env}: {' '.join(each.sentences)}" for each in failed)
-        )
+    failed: list[str] = []
+    for env in environments or tuple(each.value for each in Environment):
+        try:
+            _reconcile(env)
+        except TowpathError as error:  # what cannot be repaired keeps nothing from its look
+            failed.append(f"{env}: {error}")
+        try:
+            looked += _tick(env)
+        except TowpathError as error:  # nor one environment the others
+            failed.append(f"{env}: {error}")
+    failed += [f"{each.model} in {each.env}: {' '.join(each.sentences)}" for each in looked if each.action == "failed"]
+    if failed:
+        raise InfrastructureError("; ".join(failed))
     return tuple(looked)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,12 +28,21 @@ def verify(
     found = check(model or None, env or None, head)
     if json:
         print_json(found)
+    elif not found:
+        say("there is no chain to verify: no event, no slot; whether there was one, an export tells (--head)")
     else:
         rows = [
-            (v.head.model, v.head.env, v.head.rev, v.head.hash[:16], "intact" if v.intact else "\n".join(v.findings))
+            (
+                v.head.model,
+                v.head.env,
+                v.head.rev,
+                v.head.hash[:16],
+                _listed(v.unbacked),
+                "\n".join(v.findings) or "intact",
+            )
             for v in found
         ]
-        print_table(("model", "environment", "rev", "head", "finding"), rows)
+        print_table(("model", "environment", "rev", "head", "revs without a decision", "finding"), rows)
         say(f"{sum(v.intact for v in found)} of {len(found)} chains are intact")
     if not all(v.intact for v in found):
         raise typer.Exit(1)
@@ -57,7 +67,7 @@ def export(
     env: EnvOption = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; standard output by default.")] = None,
 ) -> None:
-    """Write heads and events as JSON; kept elsewhere, `verify --head` proves later that nothing was changed or cut."""
+    """Write heads and events, always as JSON; kept elsewhere, `verify --head` proves later that nothing was cut."""
     from components.stage.files import write_text
     from pipelines.release.audit import export as exported
 
@@ -72,3 +82,7 @@ def export(
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands to the command line."""
     app.add_typer(ledger_app, name="ledger")
+
+
+def _listed(revs: Sequence[int]) -> str | None:
+    return ", ".join(map(str, revs)) or None

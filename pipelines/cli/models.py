@@ -52,9 +52,14 @@ def serve(
     json: JsonOption = False,
 ) -> None:
     """Serve an environment's versions: Open Inference Protocol v2, MLflow's /invocations, /metrics, /release."""
+    from components.errors import BadInputError
     from pipelines.gateway import run_gateway, start_gateway
 
     if not detach:
+        if json:
+            raise BadInputError(
+                "in the foreground the gateway has the terminal to itself: leave out --json, or --detach"
+            )
         run_gateway(model or None, port, env=env)
         return
     service = start_gateway(model or None, port, env=env)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 EnvOption = Annotated[str, typer.Option("--env", help="The environment: local, staging or production.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")]
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the ledger.")]
-WaitOption = Annotated[float, typer.Option("--wait", help="Seconds to wait for all servers to report it.")]
+WaitOption = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for all servers to report it.")]
 RevOption = Annotated[int | None, typer.Option("--rev", help="The revision that you looked at; another is refused.")]
-QuarantineOption = Annotated[bool, typer.Option("--quarantine", help="The version's bytes are not to be trusted.")]
+_WAIT_S = 5.0
 
 
 def approve(
@@ -27,12 +27,13 @@ def approve(
     env: EnvOption = "production",
     reason: ReasonOption = "",
     rev: RevOption = None,
+    dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
     """Approve the step that a rollout waits for; bound to the bytes, the step and the revision, and it expires."""
     from components.release.records import Decision
 
-    _speak(model, env, Decision.APPROVE, reason, rev, json)
+    _speak(model, env, Decision.APPROVE, reason, rev, dry_run, json)
 
 
 def reject(
@@ -40,26 +41,37 @@ def reject(
     version: Annotated[int | None, typer.Argument(help="Reject this version for ever; without it, the step.")] = None,
     env: EnvOption = "production",
     reason: ReasonOption = "",
+    rev: RevOption = None,
     quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="The version's bytes are not to be trusted.")
+        bool, typer.Option("--quarantine", help="The version's bytes are not to be trusted; only with a version.")
     ] = False,
     dry_run: DryRunOption = False,
-    wait: WaitOption = 5.0,
+    wait: Annotated[
+        float | None, typer.Option("--wait", help="As for `abort`, 5 s by default; only with a version.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Reject the step that waits, or a version for ever."""
+    from components.errors import BadInputError
     from components.release.records import Decision
     from pipelines.release.operate import reject as plan_rejection
 
     if version is None:
-        _speak(model, env, Decision.REJECT, reason, None, json)
+        if quarantine or wait is not None:
+            raise BadInputError(
+                "--quarantine and --wait are about a version, and a step is rejected here; name it: "
+                f"`towpath reject {model} VERSION`"
+            )
+        _speak(model, env, Decision.REJECT, reason, rev, dry_run, json)
         return
+    if rev is not None:
+        raise BadInputError("--rev is about the step that waits; a version is rejected at every revision")
     _operate(
         env,
         "promote",
         lambda where, actor: plan_rejection(where, model, version, actor, reason, quarantine=quarantine),
         dry_run,
-        wait,
+        _WAIT_S if wait is None else wait,
         json,
     )
 
@@ -69,7 +81,7 @@ def pause(
     env: EnvOption = "production",
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    wait: WaitOption = 5.0,
+    wait: WaitOption = _WAIT_S,
     json: JsonOption = False,
 ) -> None:
     """Hold a rollout where it is until somebody resumes it."""
@@ -83,7 +95,7 @@ def resume(
     env: EnvOption = "production",
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    wait: WaitOption = 5.0,
+    wait: WaitOption = _WAIT_S,
     json: JsonOption = False,
 ) -> None:
     """Let a paused rollout go on; its step begins anew."""
@@ -97,7 +109,7 @@ def abort(
     env: EnvOption = "production",
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    wait: WaitOption = 5.0,
+    wait: WaitOption = _WAIT_S,
     json: JsonOption = False,
 ) -> None:
     """End a rollout: all traffic to the stable version."""
@@ -112,10 +124,10 @@ def rollback(
     to: Annotated[int | None, typer.Option("--to", help="A version that was stable before the previous one.")] = None,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    wait: WaitOption = 5.0,
+    wait: WaitOption = _WAIT_S,
     json: JsonOption = False,
 ) -> None:
-    """Put the previous stable version back; it is loaded and warm, so this takes no load and loses no request."""
+    """Put the previous stable version back: it is loaded and warm. One that is older is loaded first."""
     from pipelines.release.operate import roll_back
 
     _operate(env, "roll_back", lambda where, actor: roll_back(where, model, to, actor, reason), dry_run, wait, json)
@@ -141,16 +153,23 @@ def add_commands(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _speak(model: str, env: str, decision: Decision, reason: str, rev: int | None, json: bool) -> None:
+def _speak(model: str, env: str, decision: Decision, reason: str, rev: int | None, dry_run: bool, json: bool) -> None:
     from pipelines.release.actors import who
     from pipelines.release.approvals import speak, waiting
+    from pipelines.release.environment_config import Right
     from pipelines.release.environments import load_environment
 
     where = load_environment(env)
+    actor = who(where)
+    actor.require(Right.APPROVE)
+    say(actor.sentence)
     step = waiting(where, model)
     verb = "approving lets" if decision.value == "approve" else "rejecting keeps"
     say(f"{verb} version {step.version} of {model} ({step.artifact_digest[:12]}) at revision {step.rev}: {step.target}")
-    given = speak(where, model, who(where), decision, reason, rev)
+    if dry_run:
+        finish(json, step, "nothing was changed")
+        return
+    given = speak(where, model, actor, decision, reason, step.rev if rev is None else rev)
     if json:
         print_json(given)
     else:

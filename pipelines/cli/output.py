@@ -25,6 +25,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(dump(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def print_json_line(value: Any) -> None:
+    """Print a record or plain JSON types as one line that whoever reads along gets at once."""
+    sys.stdout.write(json.dumps(dump(value), allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Print a table as wide as its content; None is shown as a dash."""
     from rich.console import Console

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from components.errors import AlreadyRunningError
 from pipelines.cli.output import JsonOption, finish, print_json, print_verdicts, progress, say, say_all
 
 if TYPE_CHECKING:
+    from components.release.records import Slot
     from pipelines.release.environments import EnvironmentConfig
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")]
+_LOOK_S = 1.0
 
 
 def promote(
@@ -54,30 +59,49 @@ def promote(
         _follow(env, model, version, json)
 
 
+def follow_rollout(env: EnvironmentConfig, model: str, version: int, hear: Callable[[tuple[str, ...]], None]) -> Slot:
+    """Tick until a version is stable, was thrown out, or waits for a person; return what stands there then.
+
+    Args:
+        env: Where.
+        model: The model.
+        version: The version that is on its way.
+        hear: Told what each look came to, where it is news.
+
+    Raises:
+        TowpathError: as `tick`; another tick that is at it is waited for.
+    """
+    from components.release.states import on_its_way
+    from pipelines.release.tick import tick
+
+    said: tuple[str, ...] = ()
+    while True:
+        needs_person = False
+        with contextlib.suppress(AlreadyRunningError):  # somebody else lets it move, which is as good
+            looked = tick(env, model)
+            needs_person = looked.needs_person
+            if looked.sentences != said:
+                hear(looked.sentences)
+                said = looked.sentences
+        slot = env.ledger().slot(model, env.name)
+        if needs_person or on_its_way(slot) != version:
+            return slot
+        time.sleep(_LOOK_S)
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands to the command line."""
     app.command()(promote)
 
 
 def _follow(env: EnvironmentConfig, model: str, version: int, json: bool) -> None:
-    """Tick until the version is stable, was thrown out, or waits for a person."""
-    from pipelines.release.tick import tick as look
-
-    said: tuple[str, ...] = ()
-    while True:
-        looked = look(env, model)
-        if looked.sentences != said and not json:
-            say_all(looked.sentences)
-            said = looked.sentences
-        slot = env.ledger().slot(model, env.name)
-        ended = version not in (slot.candidate, slot.shadow, slot.canary)
-        if ended or looked.needs_person:
-            break
-        time.sleep(1.0)
+    slot = follow_rollout(env, model, version, lambda sentences: None if json else say_all(sentences))
     if json:
-        print_json(looked)
+        from pipelines.release.tick import foresee
+
+        print_json(foresee(env, model))
     else:
         state = "stable" if slot.stable == version else "not stable"
         say(f"version {version} of {model} is {state} in {env.name.value}")
-    if ended and slot.stable != version:
+    if version not in (slot.stable, slot.candidate, slot.shadow, slot.canary):
         raise typer.Exit(4)

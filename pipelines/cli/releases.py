@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.output import JsonOption, make_table, print_json, print_table, print_verdicts, say, say_all
+from pipelines.cli.output import (
+    JsonOption,
+    make_table,
+    print_json,
+    print_json_line,
+    print_table,
+    print_verdicts,
+    say,
+    say_all,
+)
 
 if TYPE_CHECKING:
     from components.types.release_view import ModelView
@@ -20,7 +29,9 @@ _REFRESH_S = 1.0
 
 def releases(
     model: str,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay and show changes as they happen.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay and show changes as they happen; with --json, one line for each.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show where a model's versions stand in every environment, and what comes next."""
@@ -31,15 +42,10 @@ def releases(
     if not watch:
         views = _views(environments, model)
         print_json(views) if json else print_table(_HEADINGS, [_row(view) for view in views], title=model)
-        return
-    from rich.console import Console
-    from rich.live import Live
-
-    with Live(console=Console(), auto_refresh=False) as live:
-        while True:
-            views = _views(environments, model)
-            live.update(make_table(_HEADINGS, [_row(view) for view in views], model), refresh=True)
-            time.sleep(_REFRESH_S)
+    elif json:
+        _watch_as_json(environments, model)
+    else:
+        _watch_as_table(environments, model)
 
 
 def explain_release(model: str, env: EnvOption = "production", json: JsonOption = False) -> None:
@@ -75,6 +81,28 @@ def _views(environments: list[EnvironmentConfig], model: str) -> list[ModelView]
     from pipelines.release.view import known_model_view
 
     return [known_model_view(env, model) for env in environments]
+
+
+def _watch_as_json(environments: list[EnvironmentConfig], model: str) -> None:
+    """Print one line of JSON now, and one whenever something is different."""
+    said: list[ModelView] = []
+    while True:
+        views = _views(environments, model)
+        if views != said:
+            print_json_line(views)
+            said = views
+        time.sleep(_REFRESH_S)
+
+
+def _watch_as_table(environments: list[EnvironmentConfig], model: str) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            views = _views(environments, model)
+            live.update(make_table(_HEADINGS, [_row(view) for view in views], model), refresh=True)
+            time.sleep(_REFRESH_S)
 
 
 def _row(view: ModelView) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.output import JsonOption, print_json, print_table, say
+from components.errors import TowpathError
+from pipelines.cli.output import JsonOption, print_json, print_json_line, print_table, say, say_all
 
 if TYPE_CHECKING:
     from pipelines.release.tick import Ticked
@@ -19,23 +20,33 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Report only; chan
 
 def tick(
     env: EnvOption = "",
-    every: Annotated[float, typer.Option(help="Go on for ever, so many seconds apart; once by default.")] = 0.0,
+    every: Annotated[
+        float, typer.Option(min=0, help="Go on until it is interrupted, so many seconds apart; 0 is once.")
+    ] = 0.0,
+    dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
     """Look once at every rollout: apply what is open, judge, and move on, hold, pause or roll back."""
     from components.types.release import Environment
     from pipelines.release.environments import load_environment
-    from pipelines.release.tick import tick_all
 
     names = [env] if env else [each.value for each in Environment]
-    while True:
-        looked = [each for name in names for each in tick_all(load_environment(name))]
-        _show_ticked(looked, json, quiet=every > 0)
-        if not every:
-            break
+    for name in names:
+        load_environment(name)  # a wrong name or file is found before the first look
+    if not every:
+        looked, errors = _look_at(names, dry_run=dry_run)
+        _show_ticked(looked, json)
+        if errors:
+            raise errors[0]
+        if any(each.action == "failed" for each in looked):
+            raise typer.Exit(1)
+        return
+    while True:  # whatever went wrong may be over at the next look
+        looked, errors = _look_at(names, dry_run=dry_run)
+        say_all(str(error) for error in errors)
+        if news := [each for each in looked if each.action not in ("hold", "settled", "busy")]:
+            _show_ticked(news, json, in_a_row=True)
         time.sleep(every)
-    if any(each.action == "failed" for each in looked):
-        raise typer.Exit(1)
 
 
 def reconcile(
@@ -67,11 +78,25 @@ def add_commands(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _show_ticked(looked: Sequence[Ticked], json: bool, *, quiet: bool) -> None:
+def _look_at(names: Sequence[str], *, dry_run: bool) -> tuple[list[Ticked], list[TowpathError]]:
+    """Look once at every slot of some environments; one that cannot be looked at does not keep the others from it."""
+    from pipelines.release.environments import load_environment
+    from pipelines.release.tick import foresee_all, tick_all
+
+    looked: list[Ticked] = []
+    errors: list[TowpathError] = []
+    for name in names:
+        try:
+            where = load_environment(name)
+            looked += foresee_all(where) if dry_run else tick_all(where)
+        except TowpathError as error:
+            errors.append(error)
+    return looked, errors
+
+
+def _show_ticked(looked: Sequence[Ticked], json: bool, *, in_a_row: bool = False) -> None:
     if json:
-        print_json(looked)
+        print_json_line(looked) if in_a_row else print_json(looked)
         return
-    moved = [each for each in looked if not quiet or each.action not in ("hold", "settled", "busy")]
-    if moved or not quiet:
-        rows = [(t.model, t.env, t.rev, t.action, t.target or "-", "\n".join(t.sentences)) for t in moved]
-        print_table(("model", "environment", "rev", "action", "to", "why"), rows)
+    rows = [(t.model, t.env, t.rev, t.action, t.target or "-", "\n".join(t.sentences)) for t in looked]
+    print_table(("model", "environment", "rev", "action", "to", "why"), rows)

@@ -19,7 +19,7 @@ import yaml
 
 from components.release.plan import ReleasePlan
 from components.release.records import Decision, Placement, RecordedVersion
-from pipelines.release.actors import who
+from pipelines.release.actors import TOKEN_VARIABLE, who
 from pipelines.release.approvals import speak
 from pipelines.release.commit import Move, commit, note
 from pipelines.release.environments import EnvironmentConfig, load_environment
@@ -141,11 +141,13 @@ def test_a_form_carries_its_token_to_the_ledger_and_the_token_is_forgotten(
 
 
 @pytest.mark.parametrize(
-    ("token", "words"), [(TOKENS["ada"], "author"), ("somebody-elses", "none of production's actors")]
+    ("token", "words"),
+    [(TOKENS["ada"], "author"), ("somebody-elses", "none of production's actors"), ("", "put yours into the form")],
 )
-def test_the_author_and_a_stranger_are_refused_in_the_form_too(
-    production: EnvironmentConfig, prefect_url: str, token: str, words: str
+def test_the_author_a_stranger_and_nobody_are_refused_in_the_form_too_whatever_token_the_flow_has(
+    production: EnvironmentConfig, prefect_url: str, token: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKENS["eve"])
     process = start_waiting(production.root, prefect_url)
     run = paused_run(prefect_url, process)
     fill_in(prefect_url, run, decision="approve", token=token, reason="mine")
