@@ -156,9 +156,15 @@ class ReleasePlan(Section):
 
     @property
     def judge_settings(self) -> JudgeSettings:
-        """What the gateway is told."""
+        """What the gateway is told.
+
+        Each step at which the judge may speak, the shadow as well as every weight, has 1 / (steps * threshold) of the
+        error: together they abort a version as good as stable with a probability of at most 1 / threshold. A step that
+        was paused and resumed is judged anew, which adds its share once more for each of the two revisions.
+        """
         psi_min = self.shadow.psi_min if self.shadow else ShadowStep().psi_min
-        return JudgeSettings(steps=max(1, len(self.canary)), psi_min=psi_min, **self.judge.model_dump())
+        steps = len(self.canary) + (self.shadow is not None)
+        return JudgeSettings(steps=max(1, steps), psi_min=psi_min, **self.judge.model_dump())
 
 
 def plan_schema() -> dict[str, Any]:

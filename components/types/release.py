@@ -76,11 +76,12 @@ class JudgeSettings:
     """What the judge in the gateway is told; the defaults are the canary judge's own (docs/release-engineer.md)."""
 
     threshold: float = 100.0
-    """The e-value at which a canary is aborted: 100 aborts at most 1 % of releases that are as good as stable."""
+    """The e-value at which a version is stopped: 100 stops at most 1 % of releases that are as good as stable."""
     rate_ratio: float = 1.25
     """H0: the canary's rate of bad events is at most this many times the stable version's."""
     steps: int = 1
-    """Over how many canary steps the release's error probability is spread: their e-values are averaged."""
+    """Over how many steps, the shadow among them, the release's error probability is spread: each e-value is divided
+    by it, so that every step errs with a probability of at most 1 / (steps * threshold)."""
     breaker_failures: int = 3
     """So many failures among the first `breaker_requests` canary requests set the weight to 0 at once."""
     breaker_requests: int = 20

@@ -58,7 +58,7 @@ def _labels(ramp: RampSection, canary: ArmReport, stable: ArmReport) -> Finding:
     kind = BadEvent.LABEL_ERROR
     if not ramp.label_errors:
         return Finding(True, f"{kind}: not compared, because the plan leaves label errors to the judge alone")
-    quiet = canary.bad.get(kind, 0) == stable.bad.get(kind, 0) == 0
+    quiet = canary.bad.get(kind) == stable.bad.get(kind) == 0
     if quiet and canary.labelled == stable.labelled == 0:
         return Finding(True, f"{kind}: not compared, because no labels arrived")
     return _within(ramp, kind, canary, _labelled_users(canary), stable, _labelled_users(stable))
@@ -73,7 +73,7 @@ def _within(
     ramp: RampSection, kind: BadEvent, canary: ArmReport, canary_n: int, stable: ArmReport, stable_n: int
 ) -> Finding:
     """Compare the upper bound of the canary's rate with what the stable version's rate allows."""
-    bad, stable_bad = canary.bad.get(kind, 0), stable.bad.get(kind, 0)  # a gateway names only what happened
+    bad, stable_bad = canary.bad.get(kind), stable.bad.get(kind)
     if not (_is_share(bad, canary_n) and _is_share(stable_bad, stable_n)):
         counted = f"{number(bad)} of {number(canary_n)}, stable {number(stable_bad)} of {number(stable_n)}"
         return Finding(False, f"{kind}: {counted} cannot be compared; each side needs a count out of something")

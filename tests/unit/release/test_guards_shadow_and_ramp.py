@@ -122,11 +122,14 @@ class TestRamp:
         labelled = {"labelled": 6_000}
         assert refused(of_canary(arms(canary={"bad": bad, **labelled}, stable=dict(labelled)))) == {"bad_events"}
 
-    def test_a_kind_that_is_not_named_never_happened(self) -> None:
-        empty = with_report(evidence(CANARY), canary=arm(NEW, 6_000, bad={}), stable=arm(STABLE, 6_000, bad={}))
-        assert refused(of_canary(empty)) == set()
-        only = with_report(empty, canary=arm(NEW, 6_000, bad={"timeout": 100}))
-        assert refused(of_canary(only)) == {"bad_events"}
+    @pytest.mark.parametrize("kind", list(BadEvent))
+    @pytest.mark.parametrize("side", ["canary", "stable"])
+    def test_a_kind_that_is_not_named_was_not_counted(self, side: str, kind: BadEvent) -> None:
+        version = NEW if side == "canary" else STABLE
+        bad = {each.value: 0 for each in BadEvent if each is not kind}
+        given = with_report(evidence(CANARY), **{side: arm(version, 6_000, bad=bad)})
+        assert refused(of_canary(given)) == {"bad_events"}
+        assert any(f"{kind}: " in said and "missing" in said for said in of_canary(given)["bad_events"].reasons)
 
     @pytest.mark.parametrize("side", ["canary", "stable"])
     @pytest.mark.parametrize("count", [6_001, *NO_NUMBERS])

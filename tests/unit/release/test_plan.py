@@ -127,5 +127,9 @@ def test_a_plan_without_its_one_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_gateway_is_told_over_how_many_steps_to_spread_the_error() -> None:
-    assert load_plan("default").judge_settings.steps == 3
+    default = load_plan("default")
+    assert default.shadow is not None
+    assert default.judge_settings.steps == len(default.canary) + 1 == 4
+    assert default.model_copy(update={"shadow": None}).judge_settings.steps == 3
+    assert default.model_copy(update={"canary": ()}).judge_settings.steps == 1
     assert load_plan("staging").judge_settings.steps == 1
