@@ -23,6 +23,8 @@ class Brakes:
         self._split = split
         self._settings = settings
         self._watches_first = split.canary is not None
+        if self._stops.is_stopped:
+            log.warning("%s revision %d: its new version was stopped before; the weight is 0", split.model, split.rev)
 
     def judge(self) -> None:
         """Stop it if the counts of all workers together say so."""
@@ -57,7 +59,7 @@ class Brakes:
         """Stop it if a person wants this revision or this version stopped, or if it was at an earlier revision."""
         model, rev = self._split.model, self._split.rev
         if self._rollout.inherit():
-            log.warning("%s revision %d: its new version was stopped before; the weight stays 0", model, rev)
+            log.warning("%s revision %d: its new version was stopped at an earlier one; the weight is 0", model, rev)
         if killed is not None and killed.holds(rev, candidates(self._split)) and not self._stops.is_killed:
             self._stops.kill()
             log.warning("%s revision %d: a person set the canary to 0 here", model, rev)

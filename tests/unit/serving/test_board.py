@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,6 +162,14 @@ def test_only_the_first_alarm_is_kept(tmp_path):
     assert rollout.stops.raise_alarm("first")
     assert not Board(tmp_path, 1).rollout(SPLIT).stops.raise_alarm("second")
     assert rollout.stops.alarm == "first"
+
+
+def test_what_stopped_a_candidate_is_on_the_next_board_before_the_old_one_can_be_removed(tmp_path):
+    Board(tmp_path).rollout(SPLIT).stops.raise_alarm("version 4 fails")
+    board = Board(tmp_path)
+    later = board.rollout(replace(SPLIT, rev=SPLIT.rev + 1, weight=25))
+    shutil.rmtree(Board(tmp_path).rollout(SPLIT).folder)
+    assert (later.stops.is_stopped, later.stops.alarm) == (True, "version 4 fails")
 
 
 def test_a_file_that_is_written_once_is_whole(tmp_path):
