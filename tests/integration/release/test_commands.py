@@ -1,0 +1,252 @@
+"""The commands of a release by their own command line: what each takes, what a dry run leaves alone, what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.testing import CliRunner, Result
+
+from components.errors import TowpathError
+from components.release.records import Approval, Slot
+from components.types.release import ModelRoute
+from pipelines.cli import ledger, operations, promotion, releases, upkeep
+from pipelines.cli.main import app
+from pipelines.cli.promotion import follow_rollout
+from pipelines.release.apply import split_of
+from tests.releases import MODEL, MemoryEnvironment, healthy_report, quick_plan
+
+pytestmark = pytest.mark.slow
+"""MLflow is imported: seconds."""
+
+ROOT = Path(__file__).parents[3]
+Place = Callable[..., Slot]
+
+SHOWING = {"releases", "explain-release", "ledger verify", "ledger show", "ledger export"}
+"""Commands that change nothing; every other one has a dry run."""
+ONLY_JSON = {"ledger export"}
+"""What it writes is JSON, asked or not."""
+
+
+def commands_of_releases() -> Iterator[tuple[str, TyperCommand]]:
+    """Yield every command about releases, by its name."""
+    alone = typer.Typer()
+    for group in (promotion, operations, releases, upkeep, ledger):
+        group.add_commands(alone)
+    found = typer.main.get_command(alone)
+    assert isinstance(found, TyperGroup)
+    for name, command in found.commands.items():
+        inner = {f"{name} {each}": of for each, of in getattr(command, "commands", {}).items()}
+        for each, of in (inner or {name: command}).items():
+            assert isinstance(of, TyperCommand)
+            yield each, of
+
+
+@pytest.fixture
+def project(env: MemoryEnvironment, place: Place, monkeypatch: pytest.MonkeyPatch) -> MemoryEnvironment:
+    """Return production with a canary, in a folder in which the command line finds its configuration."""
+    shutil.copytree(ROOT / "pipelines" / "configs" / "environments", env.root / "pipelines/configs/environments")
+    monkeypatch.chdir(env.root)
+    place("stable", 1, quick_plan(), stable=1)
+    place("stable", 2, quick_plan(), stable=2, previous=1)
+    slot = place("canary:50", 3, quick_plan(), stable=2, previous=1, canary=3, weight=50)
+    placed = {str(number): env.place(env.ledger().version(MODEL, number).ref) for number in split_of(slot).versions}
+    env.router().renew({MODEL: ModelRoute(split_of(slot), placed, quick_plan().judge_settings)})
+    return env
+
+
+def towpath(*arguments: str) -> Result:
+    """Run a command in this process; an error of ours is its exit code and the last line that it says."""
+    done = CliRunner().invoke(app, arguments)
+    if isinstance(done.exception, TowpathError):
+        done.exit_code = done.exception.exit_code
+        done.stderr_bytes = (done.stderr + f"\ntowpath: {done.exception}").encode()
+    elif done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def ledger_rows(env: MemoryEnvironment) -> dict[str, list[Any]]:
+    """Return everything that the ledger holds."""
+    tables = ("version", "slot", "event", "evidence", "approval", "outbox")
+    with closing(sqlite3.connect(env.root / "ledger.db")) as connection:
+        return {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+
+
+def edit(env: MemoryEnvironment, statement: str) -> None:
+    """Change a row of the ledger behind its back."""
+    with closing(sqlite3.connect(env.root / "ledger.db")) as connection, connection:
+        assert connection.execute(statement).rowcount > 0
+
+
+@contextmanager
+def running(root: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command that stays, and interrupt it as a person does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", *arguments],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    watchdog = Timer(60, process.kill)
+    watchdog.start()
+    try:
+        yield process
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()
+
+
+def test_every_command_takes_json_and_every_one_that_changes_something_a_dry_run() -> None:
+    commands = dict(commands_of_releases())
+    options = {name: {each for p in command.params for each in p.opts} for name, command in commands.items()}
+    assert commands.keys() >= SHOWING | {"promote", "approve", "reject", "rollback", "kill", "tick", "reconcile"}
+    assert [name for name, has in options.items() if "--json" not in has and name not in ONLY_JSON] == []
+    assert [name for name, has in options.items() if ("--dry-run" in has) == (name in SHOWING)] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("approve", MODEL),
+        ("reject", MODEL),
+        ("reject", MODEL, "3"),
+        ("reject", MODEL, "3", "--quarantine"),
+        ("pause", MODEL),
+        ("abort", MODEL),
+        ("rollback", MODEL),
+        ("kill", MODEL),
+        ("tick", "--env", "production"),
+        ("reconcile", "--env", "production"),
+    ],
+    ids=" ".join,
+)
+def test_a_dry_run_changes_no_row_and_no_file(project: MemoryEnvironment, command: tuple[str, ...]) -> None:
+    def files() -> dict[str, float]:
+        folder = project.router_path.parent
+        return {str(each): each.stat().st_mtime_ns for each in folder.rglob("*") if each.suffix != ".lock"}
+
+    before = ledger_rows(project), files()
+    done = towpath(*command, "--dry-run", "--json")
+    # no gateway runs: what compares with it says so, and that is all
+    assert done.exit_code == 0 or (command[0] == "reconcile" and "could not be asked" in done.stdout), done.output
+    json.loads(done.stdout)
+    assert (ledger_rows(project), files()) == before
+
+
+def test_the_same_without_a_dry_run_rejects_the_step(project: MemoryEnvironment) -> None:
+    done = towpath("reject", MODEL, "-m", "no", "--json")
+    assert done.exit_code == 0, done.output
+    assert "the user of this machine" in done.stderr
+    (row,) = project.ledger().approvals(MODEL, project.name)
+    assert isinstance(row, Approval)
+    assert (row.decision.value, row.version, row.target) == ("reject", 3, "stable")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("reject", MODEL, "--quarantine"), "name it: `towpath reject taxi VERSION`"),
+        (("reject", MODEL, "--wait", "1"), "about a version"),
+        (("reject", MODEL, "3", "--rev", "1"), "at every revision"),
+        (("serve", "--json"), "leave out --json, or --detach"),
+        (("tick", "--every", "-1"), "--every"),
+        (("tick", "--every", "1", "--env", "prod"), "production"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(project: MemoryEnvironment, arguments: tuple[str, ...], words: str) -> None:
+    before = ledger_rows(project)
+    done = towpath(*arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert ledger_rows(project) == before
+
+
+def test_an_approval_is_for_the_step_that_was_shown(project: MemoryEnvironment) -> None:
+    done = towpath("approve", MODEL, "--rev", "1")
+    assert done.exit_code == 3
+    assert "it moved on since you looked" in done.stderr
+    assert project.ledger().approvals(MODEL, project.name) == ()
+
+
+@pytest.mark.parametrize("table", ["slot", "event"])
+def test_an_audit_finds_a_slot_or_a_history_that_was_deleted(project: MemoryEnvironment, table: str) -> None:
+    assert towpath("ledger", "verify").exit_code == 0
+    edit(project, f"DELETE FROM {table} WHERE model = '{MODEL}'")
+    done = towpath("ledger", "verify")
+    assert done.exit_code == 1
+    assert "0 of 1 chains are intact" in done.stderr
+
+
+def test_an_audit_finds_another_author_in_a_versions_row(project: MemoryEnvironment) -> None:
+    edit(project, "UPDATE version SET author = 'eve' WHERE version = 3")
+    done = towpath("ledger", "verify", MODEL)
+    assert done.exit_code == 1
+    assert "version 3 was edited" in done.stdout
+
+
+def test_an_audit_says_that_there_is_nothing_to_verify(env: MemoryEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "pipelines" / "configs" / "environments", env.root / "pipelines/configs/environments")
+    monkeypatch.chdir(env.root)
+    done = towpath("ledger", "verify")
+    assert done.exit_code == 0
+    assert "there is no chain to verify" in done.stderr
+
+
+def test_following_a_rollout_waits_for_another_tick_that_is_at_it(env: MemoryEnvironment, place: Place) -> None:
+    place("stable", 1, quick_plan(), stable=1)
+    slot = place("canary:50", 2, quick_plan(), stable=1, canary=2, weight=50)
+    env.memory.report = healthy_report(slot)
+    env.ledger().acquire(f"rollout/{MODEL}/production", "another tick", 0.5)
+    begun = time.monotonic()
+    assert follow_rollout(env, MODEL, 2, lambda _: None).stable == 2
+    assert time.monotonic() - begun >= 0.5
+
+
+def test_ticking_goes_on_after_a_hiccup_until_it_is_interrupted(project: MemoryEnvironment) -> None:
+    graph = project.store().path(project.ledger().version(MODEL, 3).digest) / "model.onnx"
+    graph.chmod(0o644)
+    graph.write_bytes(b"other bytes")
+    broken, kept = project.root / "ledger.db", project.root / "kept.db"
+    with closing(sqlite3.connect(broken)) as source, closing(sqlite3.connect(kept)) as copy:
+        source.backup(copy)
+    for name in ("ledger.db-wal", "ledger.db-shm"):
+        (project.root / name).unlink(missing_ok=True)
+    broken.write_bytes(b"no database at all\n" * 100)
+    with running(project.root, "tick", "--every", "0.2", "--env", "production", "--json") as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        assert "ledger" in process.stderr.readline()
+        assert "ledger" in process.stderr.readline()
+        kept.replace(broken)
+        (looked,) = json.loads(process.stdout.readline())
+    assert (looked["action"], looked["model"]) == ("roll_back", MODEL)
+
+
+def test_watching_as_json_gives_one_line_for_each_change(project: MemoryEnvironment) -> None:
+    with running(project.root, "releases", MODEL, "--watch", "--json") as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        assert [(each["env"], each["canary"]) for each in first if each["rev"]] == [("production", 3)]
+        assert towpath("pause", MODEL, "--wait", "0").exit_code == 0
+        second = json.loads(process.stdout.readline())
+        assert [each["paused"] for each in second if each["rev"]] == [True]
