@@ -153,6 +153,11 @@ def test_a_stop_by_hand_reaches_every_worker_and_outlives_the_gateway(two, sum_v
     two.start("--workers", "2", "--state-dir", str(two.folder / "state"))
     assert two.status()["reports"]["sum"]["weight"] == 0
     assert set(offsets(two)) == {1000.0}
+    two.route(TrafficSplit("sum", 3, stable=1, canary=2, weight=99), versions)
+    two.wait_for(lambda: two.is_at("sum", 3))
+    assert set(offsets(two)) == {1000.0}, "it was said of version 2, not of a revision"
+    report = two.status()["reports"]["sum"]
+    assert (report["rev"], report["weight"], report["killed"]) == (3, 0, True)
 
 
 def offsets(running, requests=40):
