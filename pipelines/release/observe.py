@@ -157,7 +157,7 @@ def rollout_evidence(
         now=now,
         subject=version,
         step_began=datetime.fromisoformat(events[-1].time) if events else now,
-        stored={kind: _content(row) for kind, row in ledger.newest_evidence(version, env.name).items()},
+        stored={kind: content_of(row) for kind, row in ledger.newest_evidence(version, env.name).items()},
         report=seen.report if seen else None,
         metric_errors=trouble.errors_in_a_row if trouble else 0,
         behind_since=trouble.behind_since if trouble else None,
@@ -169,6 +169,24 @@ def rollout_evidence(
         mismatch=_mismatch(env, version),
         stable_since=stable_since(slot, events),
     )
+
+
+def content_of(row: Evidence) -> dict[str, Any]:
+    """Return what a piece of evidence says.
+
+    Raises:
+        FaultError: it is no JSON object: it was edited.
+    """
+    try:
+        content = json.loads(row.content)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise FaultError(
+            f"the {row.kind} evidence of version {row.version} of {row.model} in {row.env} is no JSON object: it was "
+            "edited; verify the ledger"
+        )
+    return content
 
 
 def _began(events: Sequence[Event], version: int) -> Event | None:
@@ -194,23 +212,10 @@ def _read_plan(row: Evidence, digest: str) -> tuple[str, ReleasePlan] | None:
     return None
 
 
-def _content(row: Evidence) -> dict[str, Any]:
-    try:
-        content = json.loads(row.content)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise FaultError(
-            f"the {row.kind} evidence of version {row.version} of {row.model} in {row.env} is no JSON object: it was "
-            "edited; verify the ledger"
-        )
-    return content
-
-
 def _trouble_before(newest: Evidence | None, rev: int) -> Trouble:
     if newest is None or newest.rev != rev:
         return Trouble()
-    content = _content(newest)
+    content = content_of(newest)
     try:
         since = content["behind_since"]
         return Trouble(int(content["in_a_row"]), datetime.fromisoformat(since) if since else None)

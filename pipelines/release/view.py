@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +21,7 @@ from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import (
     Observation,
     ask_target,
+    content_of,
     keep_observation,
     rollout_evidence,
     stored_plan,
@@ -119,7 +119,7 @@ def _explained(env: EnvironmentConfig, model: str, seen: Observation | None) -> 
             trouble = keep_observation(env, slot, version, seen, plan.pause.metric_errors, store=False)
         evidence = rollout_evidence(env, slot, version, events, seen=seen, trouble=trouble)
         action = next_action(plan, slot, evidence)
-        verdicts = action.verdicts or _judged_last(ledger.evidence(model, env.name, number, kind="decision"))
+        verdicts = action.verdicts or _judged_last(ledger.newest_evidence(version, env.name).get("decision"))
         doing, next_step = _doing(action), describe(plan, slot, action)
     view = _view(slot, versions, events, ledger.approvals(model, env.name), verdicts, next_step, plan_name)
     return Explanation(view, doing, seen)
@@ -185,11 +185,12 @@ def _event(event: Event) -> EventView:
     return EventView(event.rev, event.time, event.version, event.target, event.actor, event.reason, event.hash)
 
 
-def _judged_last(decisions: tuple[Evidence, ...]) -> tuple[Verdict, ...]:
-    if not decisions:
+def _judged_last(decision: Evidence | None) -> tuple[Verdict, ...]:
+    if decision is None:
         return ()
-    stored = json.loads(decisions[0].content)["verdicts"]
-    return tuple(Verdict(each["gate"], each["passed"], tuple(each["reasons"])) for each in stored)
+    return tuple(
+        Verdict(each["gate"], each["passed"], tuple(each["reasons"])) for each in content_of(decision)["verdicts"]
+    )
 
 
 def _doing(action: Action) -> str:

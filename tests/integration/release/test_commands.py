@@ -242,6 +242,17 @@ def test_ticking_goes_on_after_a_hiccup_until_it_is_interrupted(project: MemoryE
     assert (looked["action"], looked["model"]) == ("roll_back", MODEL)
 
 
+def test_an_environment_whose_ledger_is_gone_keeps_no_other_from_its_look(
+    project: MemoryEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root / "broken.db").write_bytes(b"no database at all\n" * 100)
+    monkeypatch.setenv("TOWPATH_STAGING_LEDGER_URL", f"sqlite:///{project.root / 'broken.db'}")
+    done = towpath("tick", "--json")
+    assert done.exit_code == 1
+    assert "broken.db" in done.stderr
+    assert [(each["env"], each["action"]) for each in json.loads(done.stdout)] == [("production", "hold")]
+
+
 def test_watching_as_json_gives_one_line_for_each_change(project: MemoryEnvironment) -> None:
     with running(project.root, "releases", MODEL, "--watch", "--json") as process:
         assert process.stdout is not None

@@ -105,6 +105,12 @@ def test_an_edited_plan_is_not_believed(env: MemoryEnvironment, canary: Slot) ->
         stored_plan(env, canary, 2)
 
 
+def test_evidence_that_was_made_unreadable_is_named(env: MemoryEnvironment, canary: Slot) -> None:
+    edit(env, "UPDATE evidence SET content = 'x' WHERE kind = ? AND version = 2", LINEAGE)
+    with pytest.raises(FaultError, match="the lineage evidence of version 2 of taxi in production is no JSON object"):
+        tick(env, MODEL)
+
+
 def test_a_gateway_that_stays_down_does_not_fill_the_ledger(env: MemoryEnvironment, place: Place) -> None:
     place("stable", 1, quick_plan(), stable=1)
     slot = place("stable", 2, quick_plan(), stable=2, previous=1)
