@@ -204,3 +204,5 @@ def _operate(
     else:
         state = f"all servers report it after {done.seconds:.2f} s" if done.served else "not confirmed yet"
         say_all([*done.sentences, f"revision {done.rev} is committed; {state}"])
+    if not done.served and wait_s > 0:  # with 0 nobody wanted to wait
+        raise typer.Exit(1)

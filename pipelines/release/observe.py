@@ -12,7 +12,7 @@ from components.errors import DigestMismatchError, FaultError, TowpathError, Unk
 from components.release import chain
 from components.release.plan import ReleasePlan
 from components.release.protocol import DeploymentTarget
-from components.release.records import Event, Evidence, RecordedVersion, Slot
+from components.release.records import Event, Evidence, RecordedVersion, Slot, VersionState
 from components.release.rollout import RolloutEvidence
 from components.release.states import on_its_way, stable_since
 from components.stage.files import record_digest
@@ -224,14 +224,15 @@ def _trouble_before(newest: Evidence | None, rev: int) -> Trouble:
 
 
 def _is_loadable(env: EnvironmentConfig, model: str, number: int | None) -> bool | None:
-    """Return whether a version to go back to is there with its bytes intact; None where there is none."""
+    """Return whether a version to go back to may be released and is there intact; None where there is none."""
     if number is None:
         return None
     try:
-        env.store().path(env.ledger().version(model, number).digest)
+        version = env.ledger().version(model, number)
+        env.store().path(version.digest)
     except TowpathError:
         return False
-    return True
+    return version.state is VersionState.REGISTERED
 
 
 def _mismatch(env: EnvironmentConfig, version: RecordedVersion) -> str | None:

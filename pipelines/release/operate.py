@@ -18,7 +18,8 @@ from components.errors import (
 )
 from components.release.plan import ReleasePlan
 from components.release.records import Event, Placement, RecordedVersion, Slot, VersionState
-from components.release.states import on_its_way, without_rollout
+from components.release.rollout import ROLLBACK
+from components.release.states import on_its_way, stable_since, without_rollout
 from components.types.record import load
 from pipelines.release.actors import Actor
 from pipelines.release.apply import ROLES, apply_outbox, is_served, problems, served_split
@@ -117,7 +118,7 @@ def roll_back(env: EnvironmentConfig, model: str, to: int | None, actor: Actor, 
     going = on_its_way(slot)
     ends = f", and the rollout of version {going} ends" if going is not None else ""
     changes = f"version {number} answers everything instead of version {slot.stable}{ends}"
-    return _operation(slot, number, "rollback", after, actor, reason, changes)
+    return _operation(slot, number, ROLLBACK, after, actor, reason, changes)
 
 
 def reject(
@@ -206,6 +207,12 @@ def _earlier(env: EnvironmentConfig, slot: Slot, to: int | None) -> int:
         if slot.previous is None:
             _require_known(env, slot.model)
             raise ConflictError(f"no version stood before {slot.stable} in {slot.env}; name one with --to")
+        events = env.ledger().events(slot.model, slot.env)
+        if stable_since(slot, events) is None and any(event.target == ROLLBACK for event in events):
+            raise ConflictError(
+                f"version {slot.stable} came back by a rollback from {slot.previous}; name the version that you mean "
+                f"with --to ({slot.previous} would undo the rollback)"
+            )
         return slot.previous
     env.ledger().version(slot.model, to)
     if to == slot.stable:

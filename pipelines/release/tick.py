@@ -16,7 +16,7 @@ from components.release.ledger import Ledger
 from components.release.machine import next_action
 from components.release.plan import ReleasePlan
 from components.release.records import Event, Lease, RecordedVersion, Slot
-from components.release.rollout import Action, Advance, Hold, Pause, RollBack, RolloutEvidence
+from components.release.rollout import ROLLBACK, Action, Advance, Hold, Pause, RollBack, RolloutEvidence
 from components.release.states import on_its_way, without_rollout
 from components.types.evaluation import Verdict
 from components.types.record import dump
@@ -196,8 +196,11 @@ def _carry_out(
         except DigestMismatchError as error:
             action = RollBack(without_rollout(slot), f"digest mismatch: {error}")
     kind, target = _named(action)
+    moved = rollout.version.version
+    if target == ROLLBACK and slot.stable is not None:  # also where something else was on its way
+        moved = slot.stable
     move = Move(
-        version=rollout.version.version,
+        version=moved,
         target=target,
         to=action.to,
         actor=AUTOMATIC,
