@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from components.errors import (
     BadInputError,
     ConflictError,
+    FaultError,
     GateRefusedError,
     TowpathError,
     UnknownNameError,
@@ -154,7 +155,7 @@ def carry_out(env: EnvironmentConfig, operation: Operation, wait_s: float) -> Do
         InfrastructureError: the ledger cannot be reached; nothing was changed, and the gateways serve on.
     """
     begun = time.monotonic()
-    _, plan = stored_plan(env, operation.before, operation.version)
+    plan = _plan(env, operation)
     _prepare(env, operation, plan)
     move = Move(
         version=operation.version,
@@ -170,6 +171,16 @@ def carry_out(env: EnvironmentConfig, operation: Operation, wait_s: float) -> Do
     served, why = _wait_until_served(env, after, wait_s)
     seconds = time.monotonic() - begun
     return Done(operation, after.rev, served, seconds, (*problems(applied), *why))
+
+
+def _plan(env: EnvironmentConfig, operation: Operation) -> ReleasePlan:
+    """Return the plan of what is moved; a damaged one must not keep anybody from going back."""
+    try:
+        return stored_plan(env, operation.before, operation.version)[1]
+    except FaultError:
+        if operation.after.versions - operation.before.versions or operation.target == "resumed":
+            raise
+        return env.plan()
 
 
 def _prepare(env: EnvironmentConfig, operation: Operation, plan: ReleasePlan) -> None:
