@@ -1,4 +1,4 @@
-"""What the release page shows of the ledger: a projection, written whole beside the router snapshot. Never the truth."""
+"""What the release page shows of the ledger: a projection, written whole beside the snapshot. Never the truth."""
 
 from __future__ import annotations
 

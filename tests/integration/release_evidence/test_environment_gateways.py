@@ -86,7 +86,9 @@ def test_an_environment_without_a_version_is_served_by_as_many_workers_as_it_say
     with pytest.raises(urllib.error.HTTPError, match="401"), urllib.request.urlopen(f"{service['url']}/release/status"):
         pass
     assert f"towpath promote {MODEL} VERSION" in towpath(served, "ask", MODEL, "--env", "production", code=2)
-    assert "no stable version in production" in towpath(served, "serve", "--detach", MODEL, "--env", "production", code=2)
+    assert "no stable version in production" in towpath(
+        served, "serve", "--detach", MODEL, "--env", "production", code=2
+    )
 
 
 def status_of(url: str) -> GatewayStatus:
