@@ -31,10 +31,11 @@ demo-release: setup ## a release story: a good version reaches production, three
 
 test: setup ## every test; what a machine lacks is skipped with its reason
 	@infra/test-tools
-	@$(PYTEST) -n 2 --dist loadfile -ra
+	@$(PYTEST) -n 2 --dist loadfile -ra -m "not alone"
+	@$(PYTEST) -ra -m alone
 
 test-quick: setup ## the tests that start no server and train no network
-	@$(PYTEST) -n 2 --dist loadfile -m "not slow"
+	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not alone"
 
 faults: setup ## the fault tests at full volume (the test run has them at a reduced one)
 	@infra/test-tools

@@ -31,6 +31,7 @@ from pipelines.release.requests import read_signature, request_rows
 from pipelines.state import quiet
 
 _UNDO_S = 5.0
+_LOG_LINES = 40
 
 
 @dataclass
@@ -73,8 +74,19 @@ def play(picture: Path, root: Path = Path()) -> int:
                 _broken_one(told, stage, challenger, fault, users, sampler)
             _going_back(told, stage, champion, users, sampler)
     told.expect(users.seen.failed == 0, f"{users.seen.requests:,} requests in all, {users.seen.failed} failed")
+    _tell_failures(told, stage, users)
     _draw(told, sampler, picture)
     return 4 if told.wrong else 0
+
+
+def _tell_failures(told: Told, stage: Stage, users: Traffic) -> None:
+    """Say how requests failed, and what the gateway's log has of it."""
+    for status, times in users.seen.failures.items():
+        told.tell(f"  {times} failed with {f'status {status}' if status else 'no answer at all'}")
+    gateway = stage.production.gateway()
+    if users.seen.failures and gateway is not None:
+        for line in Path(gateway.log).read_text().splitlines()[-_LOG_LINES:]:
+            told.tell(f"  gateway: {line}")
 
 
 def _good_one(told: Told, stage: Stage, version: int, users: Traffic, sampler: Sampler) -> None:

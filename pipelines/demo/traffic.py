@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from pipelines.release.client import Client
+from pipelines.release.client import Client, Reply
 from pipelines.release.requests import RequestRow
 
 RATE_PER_S = 200.0
@@ -31,6 +31,8 @@ class Seen:
 
     requests: int = 0
     failed: int = 0
+    failures: Counter[int] = field(default_factory=Counter)
+    """Those by status; 0 where there was no answer at all."""
     by_version: Counter[str] = field(default_factory=Counter)
     labels: int = 0
     """How many true labels were sent."""
@@ -73,17 +75,19 @@ class Traffic:
                 request_id = f"demo-{number}"
                 headers = {"x-user-id": f"user-{number * 7919 % _USERS}", "x-request-id": request_id}
                 reply = client.infer(path, row.body, headers)
-                self._count(reply.valid, reply.version)
+                self._count(reply)
                 known.append({"id": request_id, "label": row.label})
                 if len(known) >= _LABELS_AT_ONCE:
                     self._tell(client, known)
                     known = []
 
-    def _count(self, valid: bool, version: str) -> None:
+    def _count(self, reply: Reply) -> None:
         with self._lock:
             self.seen.requests += 1
-            self.seen.failed += not valid
-            self.seen.by_version[version] += 1
+            self.seen.by_version[reply.version] += 1
+            if not reply.valid:
+                self.seen.failed += 1
+                self.seen.failures[reply.status] += 1
 
     def _tell(self, client: Client, labels: list[dict[str, Any]]) -> None:
         status, _, _ = client.post(f"/models/{self._model}/labels", json.dumps(labels).encode())

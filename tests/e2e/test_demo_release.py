@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_the_demo_tells_its_whole_story(project: Project) -> None:
