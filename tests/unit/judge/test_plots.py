@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench.judge_plots import draw
+
+pytestmark = pytest.mark.slow
 
 
 def test_pictures_are_the_same_bytes_every_time(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -152,6 +153,8 @@ ANYTHING = st.builds(
     stable_since=st.none() | TIMES,
     mismatch=SENTENCES,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def exposure(placed: Placement, version: int | None) -> int:

@@ -21,6 +21,8 @@ from components.release.publishers import fence as fence_module
 from components.release.publishers.whole_folders import appear, copy_checked
 from tests.publications import KINDS, Kind, served, tree
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=sorted(KINDS))
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:

@@ -32,6 +32,8 @@ standardwebhooks = pytest.importorskip("standardwebhooks")
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 PUBLICATION = Publication(EVENT, TrafficSplit("taxi", 1, stable=1))
 
+pytestmark = pytest.mark.slow
+
 
 class Receiver:
     """An address that takes a notice once: verified, not too old, and not taken before."""

@@ -33,6 +33,8 @@ VALUES = st.recursive(
 )
 ROW = {"age": 40, "visits": 2, "smoker": True, "city": "Oslo"}
 
+pytestmark = pytest.mark.slow
+
 
 def tensor(name, datatype, data):
     return {"name": name, "datatype": datatype, "shape": [len(data)], "data": data}

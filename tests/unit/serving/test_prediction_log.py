@@ -20,6 +20,8 @@ from components.serving.prediction_log.files import LogFolder
 from components.types.dataset import MISSING_STRING
 from components.types.release import Role
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def open_log(tmp_path):

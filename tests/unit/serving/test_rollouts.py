@@ -27,6 +27,8 @@ from tests.unit.serving.conftest import call
 STABLE, OTHER = 1, 2
 BODY = {"inputs": {"x": [1.5]}}
 
+pytestmark = pytest.mark.slow
+
 
 class Broken:
     """A runtime that does something of its own before it answers, or instead."""
