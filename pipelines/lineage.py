@@ -42,7 +42,7 @@ class CodeLineage:
     @property
     def code_digest(self) -> str:
         """The commit, and where the tree is dirty the patch's digest after a ``+``."""
-        return f"{self.commit}+{self.patch_digest[:16]}" if self.patch else self.commit
+        return code_digest(self.commit, self.patch_digest)
 
     @property
     def patch_digest(self) -> str:
@@ -53,6 +53,11 @@ class CodeLineage:
     def lock_digest(self) -> str:
         """One digest over all locks."""
         return record_digest(self.locks)
+
+
+def code_digest(commit: str, patch_digest: str) -> str:
+    """Return what names the code of a version: its commit, and the patch's digest after a ``+`` where there was one."""
+    return f"{commit}+{patch_digest[:16]}" if patch_digest else commit
 
 
 def code_lineage(root: Path = Path()) -> CodeLineage:

@@ -5,7 +5,6 @@ Knows nothing of where products come from; serving takes its paths and digests a
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from components.errors import DigestMismatchError, InfrastructureError, UnknownNameError
-from components.stage.files import require_digest, tree_digest
+from components.stage.files import require_digest, sync, tree_digest
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED = ".put-"
@@ -121,7 +120,7 @@ class Store:
                 damaged = copy.with_name("damaged")
                 target.rename(damaged)
                 copy.rename(target)
-        _sync(self.root)
+        sync(self.root)
 
 
 def _is_whole(target: Path, digest: str) -> bool:
@@ -137,12 +136,4 @@ def _seal(directory: Path) -> None:
     for path in [directory, *directory.rglob("*")]:
         if path.is_file():
             path.chmod(0o444)
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)

@@ -81,10 +81,6 @@ class Traffic:
         """The versions that the split names."""
         return {number: self.versions[number] for number in self.split.versions}
 
-    def role_of(self, version: int) -> Role | None:
-        """Return what a version is in the split; None for one that is only loaded."""
-        return next((role for role in Role if self.split.version(role) == version), None)
-
     @property
     def bulkheads(self) -> tuple[Bulkhead, ...]:
         """Those of the canary and of the shadow."""

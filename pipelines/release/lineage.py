@@ -6,6 +6,7 @@ import json
 
 from components.release.records import RecordedVersion
 from components.stage.files import record_digest
+from pipelines.lineage import code_digest
 from pipelines.release.environments import EnvironmentConfig
 
 LINEAGE = "lineage"
@@ -24,5 +25,4 @@ def code_and_lock(env: EnvironmentConfig, version: RecordedVersion) -> tuple[str
             content = json.loads(evidence.content)
             return content["code"], content["lock"]
     lineage = env.registry().read_lineage(version.model, version.version)
-    code = f"{lineage.git_commit}+{lineage.patch_digest[:16]}" if lineage.patch_digest else lineage.git_commit
-    return code, record_digest(dict(lineage.lock_digests))
+    return code_digest(lineage.git_commit, lineage.patch_digest), record_digest(dict(lineage.lock_digests))

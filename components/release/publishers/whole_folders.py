@@ -5,14 +5,13 @@ They are filled in, and taken apart in, a part folder beside their place: one na
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 
 from components.errors import DigestMismatchError
-from components.stage.files import require_digest
+from components.stage.files import require_digest, sync
 
 _PART = ".part-"
 
@@ -32,7 +31,7 @@ def appear(root: Path, target: Path, fill: Callable[[Path], None]) -> None:
         if target.exists():
             target.rename(part / "old")
         copy.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -48,7 +47,7 @@ def vanish(root: Path, target: Path) -> None:
     part = Path(mkdtemp(prefix=_PART, dir=root))
     try:
         target.rename(part / "old")
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -91,12 +90,4 @@ def clear(root: Path) -> None:
 def _make_durable(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
         path.chmod(0o755 if path.is_dir() else 0o644)  # the server is often another user
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)

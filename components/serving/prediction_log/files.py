@@ -10,6 +10,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from components.stage.files import sync
+
 SUFFIX = ".parquet"
 _PART = ".part"
 _UNFINISHED = ".unfinished"
@@ -53,7 +55,7 @@ class LogFolder:
         part = self._unfinished / f"{self._mine}-{self._count}{_PART}"
         try:
             write(part)
-            _sync(part)
+            sync(part)
             target.parent.mkdir(parents=True, exist_ok=True)
             size_bytes = part.stat().st_size
             part.replace(target)
@@ -121,11 +123,3 @@ def _is_alive(pid: int) -> bool:
     except OSError:  # somebody else's
         return True
     return True
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
