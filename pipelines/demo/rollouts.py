@@ -12,6 +12,7 @@ from components.errors import FaultError, RefusedError
 from components.release.records import Slot
 from pipelines.demo.versions import MODEL, STAGING_PLAN
 from pipelines.release.actors import Actor
+from pipelines.release.apply import is_served, served_split
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.promote import promote
 from pipelines.release.tick import Ticked, tick_all
@@ -103,7 +104,7 @@ def _until_over(env: EnvironmentConfig, version: int, tell: Tell) -> Outcome:
         if where != seen and where != "stable":
             tell(f"  version {version} is in {where}")
             seen = where
-        if where == "stable":
+        if where == "stable" and is_served(served_split(env.target(MODEL)), slot):  # what users get, not what we wrote
             ended = "stable" if slot.stable == version else seen
             shown = _shown(env, version)
             return Outcome(version, slot.stable == version, ended, why, time.monotonic() - begun, shown)

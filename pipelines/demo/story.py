@@ -81,8 +81,8 @@ def play(picture: Path, root: Path = Path()) -> int:
 
 def _tell_failures(told: Told, stage: Stage, users: Traffic) -> None:
     """Say how requests failed, and what the gateway's log has of it."""
-    for status, times in users.seen.failures.items():
-        told.tell(f"  {times} failed with {f'status {status}' if status else 'no answer at all'}")
+    for (status, said), times in users.seen.failures.items():
+        told.tell(f"  {times} failed with {f'status {status}: {said}' if status else 'no answer at all'}")
     gateway = stage.production.gateway()
     if users.seen.failures and gateway is not None:
         for line in Path(gateway.log).read_text().splitlines()[-_LOG_LINES:]:

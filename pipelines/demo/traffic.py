@@ -31,8 +31,8 @@ class Seen:
 
     requests: int = 0
     failed: int = 0
-    failures: Counter[int] = field(default_factory=Counter)
-    """Those by status; 0 where there was no answer at all."""
+    failures: Counter[tuple[int, str]] = field(default_factory=Counter)
+    """Those by status and what was answered; 0 and nothing where there was no answer at all."""
     by_version: Counter[str] = field(default_factory=Counter)
     labels: int = 0
     """How many true labels were sent."""
@@ -87,7 +87,7 @@ class Traffic:
             self.seen.by_version[reply.version] += 1
             if not reply.valid:
                 self.seen.failed += 1
-                self.seen.failures[reply.status] += 1
+                self.seen.failures[reply.status, reply.said] += 1
 
     def _tell(self, client: Client, labels: list[dict[str, Any]]) -> None:
         status, _, _ = client.post(f"/models/{self._model}/labels", json.dumps(labels).encode())

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+_SAID_BYTES = 200
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -24,6 +26,8 @@ class Reply:
     request_id: str = ""
     version: str = ""
     """The version that answered, as the gateway says."""
+    said: str = ""
+    """The beginning of an answer that is not a valid one."""
 
     @property
     def valid(self) -> bool:
@@ -69,7 +73,12 @@ class Client:
         seconds = time.perf_counter() - begun
         outputs = _outputs(content) if status == 200 else {}
         return Reply(
-            status, seconds, outputs, answered.get("x-request-id") or "", answered.get("x-model-version") or ""
+            status,
+            seconds,
+            outputs,
+            answered.get("x-request-id") or "",
+            answered.get("x-model-version") or "",
+            "" if outputs else content[:_SAID_BYTES].decode(errors="replace"),
         )
 
 
