@@ -48,9 +48,11 @@ def _model_problems(config: ModelConfig, root: Path) -> list[str]:
             task_parameters(training, f"{config.path}: key `trainings.{key}`", root)
         except BadInputError as error:
             problems.append(str(error))
-        export = Path("components/training") / f"{training.kind}_export.py"
-        if not (root / export).is_file():
-            problems.append(f"{config.path}: training `{key}` needs {export}, as docs/trainer-author.md shows")
+        folder = Path("components/training") / training.kind
+        if not (root / folder).is_dir():
+            problems.append(
+                f"{config.path}: training `{key}` needs the folder {folder}, as docs/trainer-author.md shows"
+            )
     return problems
 
 

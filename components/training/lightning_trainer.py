@@ -27,7 +27,7 @@ from components.training.core.light_import import light_import
 from components.training.core.prepared_data import PreparedSplit, train_split, validation_split
 from components.training.core.protocol import native_dir, network_path, validation_output_path
 from components.training.core.scores import validation_scores
-from components.training.lightning_export import NETWORK_PREFIX
+from components.training.lightning.export import NETWORK_PREFIX
 from components.types.training import TrainedModel, TrainingTask
 
 with light_import("PIL", "matplotlib", "pandas", "scipy", "sklearn", "tensorflow"):

@@ -102,7 +102,7 @@ def load_export(name: str) -> Export:
     Raises:
         ConfigError: it cannot be loaded.
     """
-    export: Export = _load(name, f"components.training.{name}_export", "export")
+    export: Export = _load(name, f"components.training.{name}.export", "export")
     return export
 
 

@@ -1,7 +1,7 @@
 """What an adapter of a framework provides, and the files it meets. Standard library only.
 
 A kind is three things, found by its name: a class that fits (`Trainer`, in ``components/training/<kind>_trainer.py``),
-a function ``export`` (`Export`, in ``components/training/<kind>_export.py``) and architectures
+a function ``export`` (`Export`, in ``components/training/<kind>/export.py``) and architectures
 (``components/models/<kind>/<architecture>.py``, each with ``build(task)``). The pipeline runs ``fit`` in one process
 and ``export`` in a fresh one; neither may know MLflow, Prefect, DVC, pydantic or YAML.
 

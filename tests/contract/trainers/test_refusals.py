@@ -211,7 +211,8 @@ def test_trainer_from_another_package_is_found_by_its_entry_point(project):
         "from components.training.constant_trainer import ConstantTrainer as EchoTrainer\n"
         "PARAMETERS = ()\n"
     )
-    (folder / "echo_export.py").write_text("from components.training.constant_export import export\n")
+    (folder / "echo").mkdir()
+    (folder / "echo/export.py").write_text("from components.training.constant.export import export\n")
     models = project.root / "components/models/echo"
     models.mkdir()
     (models / "__init__.py").write_text("")

@@ -1,0 +1,1 @@
+../keras/mlp.py

@@ -1,0 +1,1 @@
+"""What belongs to kind `constant` beside its trainer."""

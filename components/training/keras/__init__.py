@@ -1,0 +1,1 @@
+"""What belongs to kind `keras` beside its trainer."""

@@ -1,0 +1,1 @@
+"""What belongs to kind `lightning` beside its trainer."""

@@ -1,0 +1,1 @@
+"""What belongs to kind `sklearn` beside its trainer."""
