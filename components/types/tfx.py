@@ -219,20 +219,21 @@ class ExactSkew:
 
 @dataclass(frozen=True)
 class SkewTask:
-    """What the comparison in TFX's environment is told, in files."""
+    """What the comparison in TFX's environment is told; both tables have the same columns in the same types."""
 
-    training_rows: tuple[str, ...]
-    """Parquet files; paths of this machine."""
-    serving_rows: tuple[str, ...]
-    """Parquet files of the prediction log."""
-    columns: Mapping[str, str]
-    """Raw input columns to compare: the name in training's table to the name in the log."""
+    training: str
+    """A Parquet file with one row per training row."""
+    serving: str
+    """A Parquet file with one row per served row."""
+    columns: tuple[str, ...]
     id_column: str
+    """A column of both that says which rows are the same; null where a row has no id."""
     l_infinity: float
-    """Bound on the distance of texts and truths."""
+    """Bound on the distance of texts and truths, and on the difference of the shares of missing values."""
     jensen_shannon: float
     """Bound on the distance of numbers."""
     output: str
+    """Where the `SkewReport` goes."""
 
 
 @dataclass(frozen=True)
