@@ -2,7 +2,8 @@
 
 `prepare` is the step. It reads in this order: `config` (what may be configured), `table` (its rows in batches),
 `selection` (which columns become which inputs), `splits` (which rows train, choose and test), `target` (the label),
-`statistics` (of the train split only), `graph` (the preprocessing as one ONNX graph), `matrix` (what is written).
+`statistics` (of the train split only), `graph` (the preprocessing as one ONNX graph), `plan` (the same as a record, for
+frameworks that build it themselves), `matrix` (what is written).
 
 Where a value was not seen in training:
 - a missing value has a feature of its own if the train split misses some; else it is only imputed;

@@ -26,6 +26,7 @@ OPSET, ML_OPSET, IR_VERSION = 18, 4, 10
 FEATURES = "features"
 _ROWS = "rows"
 _NO_CATEGORY = -1
+_NUMBER_TYPES = (ColumnType.FLOAT64, ColumnType.INT64, ColumnType.BOOL)
 _ELEMENT_TYPES = {
     ColumnType.FLOAT64: TensorProto.DOUBLE,
     ColumnType.INT64: TensorProto.INT64,
@@ -89,12 +90,14 @@ def build_graph(selection: Selection, fitted: Fitted) -> Preprocessing:
     return Preprocessing(_model(builder, inputs, len(names)), inputs, tuple(names))
 
 
+def in_feature_order(numbers: Sequence[FittedNumber]) -> list[FittedNumber]:
+    """Return the numbers in the order of their features: those of one type of input side by side."""
+    return sorted(numbers, key=lambda each: _NUMBER_TYPES.index(each.column.input.type))
+
+
 def _add_numbers(builder: _Builder, numbers: Sequence[FittedNumber], blocks: list[str], names: list[str]) -> None:
-    by_type = [
-        [each for each in numbers if each.column.input.type is kind]
-        for kind in (ColumnType.FLOAT64, ColumnType.INT64, ColumnType.BOOL)
-    ]
-    ordered = [each for group in by_type for each in group]
+    by_type = [[each for each in numbers if each.column.input.type is kind] for kind in _NUMBER_TYPES]
+    ordered = in_feature_order(numbers)
     lines = []
     for group in filter(None, by_type):
         kind = group[0].column.input.type

@@ -13,6 +13,7 @@ from components.errors import SchemaError, ValidationRefusedError
 from components.features.config import FeaturesSection
 from components.features.graph import Preprocessing, build_graph
 from components.features.matrix import write_sides
+from components.features.plan import feature_plan
 from components.features.selection import ImageColumns, select
 from components.features.splits import SIDES, Sides, assign_sides
 from components.features.statistics import fit
@@ -21,6 +22,7 @@ from components.features.target import Label, Target, learn_target, read_label
 from components.stage.config import config_path, read_section
 from components.stage.files import whole_directory, write_json
 from components.types.dataset import DatasetManifest
+from components.types.features import FEATURE_PLAN_FILE
 from components.types.training import PREPARED_FILE, PREPROCESSING_FILE, PreparedSpec
 
 
@@ -61,10 +63,12 @@ def prepare(model: str, root: Path = Path()) -> Preparation:
         raise SchemaError(f"{table.path}: every column has one value in the train split; nothing can be learned")
     graph = build_graph(selection, fitted)
     spec = _spec(table.manifest, section, graph, selection.images, label, target, sides)
+    plan = feature_plan(table.manifest, selection, fitted, spec)
     with whole_directory(prepared_dir(model, root)) as folder:
         write_sides(folder, table, sides, target, graph)
         (folder / PREPROCESSING_FILE).write_bytes(graph.model.SerializeToString(deterministic=True))
         write_json(folder / PREPARED_FILE, spec)
+        write_json(folder / FEATURE_PLAN_FILE, plan)
     return Preparation(spec, tuple(_notes(spec, section, fitted.constant)))
 
 

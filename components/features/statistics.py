@@ -37,6 +37,8 @@ class FittedNumber:
     scale: float
     marks_missing: bool
     """Whether it has a feature that is 1 where the value is missing."""
+    largest: float
+    """The largest absolute value in the train split."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ def _fit_number(
     if column.kind == "flag":
         if low < 0 or high > 1:
             raise SchemaError(f"column `{column.name}` holds {low:g} to {high:g}; a flag is 0 or 1")
-        return FittedNumber(column, float(mean >= 0.5), 0.0, 1.0, bool(missing))
+        return FittedNumber(column, float(mean >= 0.5), 0.0, 1.0, bool(missing), high)
+    largest = max(abs(low), abs(high))
     impute = {"mean": float(mean), "constant": column.fill}.get(column.impute)
     if impute is None:
         impute = _median(table, column.name, sides)
@@ -159,13 +162,13 @@ def _fit_number(
         low, high = min(low, impute), max(high, impute)
     if low == high:
         # one number and gaps: only the gaps tell something, and dividing by infinity keeps the number's feature at 0
-        return FittedNumber(column, impute, low, float("inf"), marks_missing=True)
+        return FittedNumber(column, impute, low, float("inf"), marks_missing=True, largest=largest)
     offset, scale = {
         "standard": (float(mean), float(np.sqrt(squares / moments.rows))),
         "minmax": (low, high - low),
         "none": (0.0, 1.0),
     }[column.scale]
-    return FittedNumber(column, impute, offset, scale, bool(missing))
+    return FittedNumber(column, impute, offset, scale, bool(missing), largest)
 
 
 def _median(table: DatasetTable, name: str, sides: Sides) -> float:

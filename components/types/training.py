@@ -24,8 +24,8 @@ class PreparedSpec:
 
     Beside it: ``<split>.parquet`` (id, label and raw columns) for each split; for train and validation
     ``<split>.features.npy``, float32 of shape (n_rows, n_features), and ``<split>.target.npy`` (int64 class index of
-    shape (n_rows,), or float32 standardised target); and `PREPROCESSING_FILE`, the graph from raw columns
-    to ``features``.
+    shape (n_rows,), or float32 standardised target); `PREPROCESSING_FILE`, the graph from raw columns
+    to ``features``; and how it makes them, as a `FeaturePlan`.
     """
 
     model: str

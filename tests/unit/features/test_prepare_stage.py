@@ -33,7 +33,7 @@ def test_the_stage_writes_what_the_spec_says_and_nothing_else(project, people):
     assert result.returncode == 0, result.stderr
     assert "8 inputs became" in result.stdout
     assert sorted(path.name for path in project.prepared.iterdir()) == [
-        "prepared.json", "preprocessing.onnx", "test.parquet",
+        "features.json", "prepared.json", "preprocessing.onnx", "test.parquet",
         "train.features.npy", "train.parquet", "train.target.npy",
         "validation.features.npy", "validation.parquet", "validation.target.npy",
     ]  # fmt: skip
