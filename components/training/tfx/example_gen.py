@@ -1,4 +1,4 @@
-"""ExampleGen over prepared Parquet: the train and validation splits become `train` and `eval`. Never reads the test split.
+"""ExampleGen over prepared Parquet: train and validation become `train` and `eval`. Never reads the test split.
 
 TFX's own Parquet reader takes 0, False and "" for missing, and shuffles by chance; this one keeps values and order.
 """
