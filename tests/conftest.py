@@ -17,7 +17,9 @@ from uuid import uuid4
 
 import pytest
 
+from components.errors import InfrastructureError, MissingExtraError
 from components.stage.files import tree_digest, write_json
+from components.training.core.environment import ENVIRONMENTS_VARIABLE, environments_dir, require_environment
 from components.types.dataset import ColumnType, Task
 from components.types.product import GRAPH_FILE, SIGNATURE_FILE, InputSpec, ProductRef, Signature
 
@@ -33,6 +35,23 @@ def free_port() -> Callable[[], int]:
             return port
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tfx_python() -> Iterator[Path]:
+    """Return the interpreter of the environment of kind ``tfx``; the first test that asks for it has it installed.
+
+    Every project that a test makes finds the same environment, as long as its processes inherit our variables.
+    """
+    if os.environ.get("TOWPATH_NO_TFX"):
+        pytest.skip("TOWPATH_NO_TFX is set")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ENVIRONMENTS_VARIABLE, str(environments_dir()))
+        try:
+            python = require_environment("tfx", lambda text: print(text, file=sys.stderr, flush=True), repair=True)
+        except (MissingExtraError, InfrastructureError) as error:
+            pytest.skip(f"the environment of kind tfx cannot be had: {error}")
+        yield python
 
 
 @pytest.fixture(scope="session")

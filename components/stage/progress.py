@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from components.stage.process import PROGRESS_FILE, call_file
+
+
+def note(text: str) -> None:
+    """Say something a person who watches the stage would want to know, outside any stream of metrics."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+    if live := call_file(PROGRESS_FILE):
+        with live.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": "note", "text": text, "time": time.time()}) + "\n")
 
 
 class MetricsStream:

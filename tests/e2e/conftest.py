@@ -25,7 +25,9 @@ class Project:
     def environment(self) -> dict[str, str]:
         mine = ("TOWPATH_", "MLFLOW_", "PREFECT_", "PYTEST_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
-        return {**kept, "TOWPATH_PYTHON": sys.executable, "TOWPATH_ACTOR": "tester"}
+        shared = os.environ.get("TOWPATH_ENVIRONMENTS", str(ROOT / ".towpath/environments"))  # 3.6 GB, not once a copy
+        ours = {"TOWPATH_PYTHON": sys.executable, "TOWPATH_ACTOR": "tester", "TOWPATH_ENVIRONMENTS": shared}
+        return {**kept, **ours}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "pipelines.cli", *arguments]

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import psutil
 
 from components.errors import StageFailedError, StageTimeoutError, error_from_json
 from components.stage.process import ERROR_FILE
+from components.training.core.kinds import Runner
 
 WORKER = "components.training.core.worker"
 GRACE_S = 5.0
@@ -32,12 +32,15 @@ _THREAD_VARIABLES = (
 )
 
 
-def run_worker(step: str, task_file: Path, *, threads: int, seed: int, deadline_s: float, timeout_s: float) -> None:
+def run_worker(
+    step: str, task_file: Path, runner: Runner, *, threads: int, seed: int, deadline_s: float, timeout_s: float
+) -> None:
     """Run one step of a task in a process of its own, in this process's group.
 
     Args:
         step: ``fit`` or ``export``.
         task_file: What to do; the worker leaves its files beside it.
+        runner: The kind's interpreter, and its variables.
         threads: How many cores the framework may use.
         seed: Of Python's hashes.
         deadline_s: When it must be done, on the monotonic clock.
@@ -48,8 +51,9 @@ def run_worker(step: str, task_file: Path, *, threads: int, seed: int, deadline_
         StageTimeoutError: it was not done in time, and was stopped.
         StageFailedError: it died without a word.
     """
-    command = [sys.executable, "-m", WORKER, step, str(task_file), str(os.getpid())]
-    with _stopped_on_error(subprocess.Popen(command, env=_environment(threads, seed))) as process:
+    command = [str(runner.python), "-m", WORKER, step, str(task_file), str(os.getpid())]
+    environment = _environment(runner, threads, seed)
+    with _stopped_on_error(subprocess.Popen(command, env=environment)) as process:
         try:
             code = process.wait(max(deadline_s - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
@@ -88,13 +92,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             each.kill()
 
 
-def _environment(threads: int, seed: int) -> dict[str, str]:
+def _environment(runner: Runner, threads: int, seed: int) -> dict[str, str]:
     """Return the environment that a framework must see before it is imported."""
     return {
         **os.environ,
         **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
         "PYTHONHASHSEED": str(seed),
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        **runner.variables,
     }
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import ConfigError, MissingExtraError
+from components.training.core.environment import require_environment, worker_environment
+from components.training.core.environment_choice import environment_file
 from components.training.core.protocol import Export, Trainer
 
 ENTRY_POINT_GROUP = "towpath.trainers"
@@ -29,6 +33,8 @@ class Kind:
     """The project's extra that installs what it needs."""
     needs: tuple[str, ...] = ()
     """Top-level modules that must be there."""
+    environment: str | None = None
+    """The kind whose ``environment.json`` declares the environment that its processes run in; None is the project's."""
 
 
 KINDS: dict[str, Kind] = {
@@ -36,7 +42,18 @@ KINDS: dict[str, Kind] = {
     "keras": Kind("components.training.keras_trainer:KerasTrainer", "keras", ("keras", "tensorflow")),
     "lightning": Kind("components.training.lightning_trainer:LightningTrainer", "lightning", ("lightning", "torch")),
     "sklearn": Kind("components.training.sklearn_trainer:SklearnTrainer"),
+    "tfx": Kind("components.training.tfx_trainer:TfxTrainer", environment="tfx"),
 }
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What a kind's processes are started with."""
+
+    python: Path
+    """The interpreter."""
+    variables: Mapping[str, str]
+    """What they find in their environment besides."""
 
 
 def trainer_path(kind: str) -> Path:
@@ -56,7 +73,9 @@ def find_kind(name: str) -> Kind:
         ConfigError: there is no such kind, or more than one of that name.
     """
     points = [point.value for point in entry_points(group=ENTRY_POINT_GROUP, name=name)]
-    found = [*([KINDS[name]] if name in KINDS else []), *(Kind(value) for value in dict.fromkeys(points))]
+    own = name if environment_file(name).is_file() else None
+    found = [KINDS[name]] if name in KINDS else []
+    found += [Kind(value, environment=own) for value in dict.fromkeys(points)]
     if not found:
         matches = difflib.get_close_matches(name, known_kinds(), n=1)
         near = f" (did you mean `{matches[0]}`?)" if matches else ""
@@ -69,19 +88,31 @@ def find_kind(name: str) -> Kind:
     return found[0]
 
 
-def require_installed(name: str) -> None:
-    """Check that what a kind needs is there, without importing it.
+def require_installed(name: str, tell: Callable[[str], None]) -> Runner:
+    """Check that what a kind needs is there, without importing it; its own environment is installed on first use.
+
+    Args:
+        name: The kind.
+        tell: Takes a sentence for the person who waits for an installation.
+
+    Returns:
+        The interpreter for the kind's processes, and the variables they need besides.
 
     Raises:
-        MissingExtraError: something is not installed.
-        ConfigError: there is no such kind.
+        MissingExtraError: something is not installed, and is not installed by itself.
+        ConfigError: there is no such kind, or its environment is not declared as it must be.
+        DigestMismatchError: the lock of its environment is not the one that is declared.
+        InfrastructureError: its environment could not be installed.
     """
     kind = find_kind(name)
+    if kind.environment is not None:
+        return Runner(require_environment(kind.environment, tell), worker_environment(kind.environment))
     if missing := [module for module in kind.needs if find_spec(module) is None]:
         raise MissingExtraError(
             f"kind `{name}` needs {' and '.join(missing)}, not installed here; install with: "
             f"pip install -e '.[{kind.extra}]'"
         )
+    return Runner(Path(sys.executable), {})
 
 
 def load_trainer(name: str) -> Trainer:

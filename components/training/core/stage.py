@@ -14,9 +14,10 @@ from pathlib import Path
 
 from components.errors import AlreadyRunningError, TrainingError
 from components.stage.files import tree_digest, whole_directory, write_json
+from components.stage.progress import note
 from components.training.core.child import run_worker
 from components.training.core.config import TrainingSection, read_training
-from components.training.core.kinds import require_installed
+from components.training.core.kinds import Runner, require_installed
 from components.training.core.protocol import NATIVE_DIR
 from components.training.core.task import WORK_DIR, make_task
 from components.training.core.worker import TASK_FILE, TRAINED_FILE
@@ -43,12 +44,13 @@ def train(model: str, training: str) -> None:
         TrainingError: the framework failed.
         StageTimeoutError: it ran past its time-out; its checkpoint stays.
         ParityError: the product does not predict what the framework predicts.
+        InfrastructureError: the kind's own environment could not be installed.
     """
     section = read_training(model, training)
     task = make_task(section, training)
-    require_installed(task.kind)
+    runner = require_installed(task.kind, note)
     with _work_folder(task) as folder:
-        trained = _run_framework(task, folder, section.timeout_s)
+        trained = _run_framework(task, folder, runner, section.timeout_s)
         product, parity = _make_product(task, trained, section)
         _write_output(task, trained, product, parity, section)
     shutil.rmtree(task.checkpoint_dir.parent, ignore_errors=True)
@@ -74,13 +76,14 @@ def _work_folder(task: TrainingTask) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_framework(task: TrainingTask, folder: Path, timeout_s: float) -> TrainedModel:
+def _run_framework(task: TrainingTask, folder: Path, runner: Runner, timeout_s: float) -> TrainedModel:
     deadline_s = time.monotonic() + timeout_s
     write_json(folder / TASK_FILE, task)
     for step in ("fit", "export"):
         run_worker(
             step,
             folder / TASK_FILE,
+            runner,
             threads=task.threads,
             seed=task.seed,
             deadline_s=deadline_s,
