@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -72,7 +72,26 @@ class KerasSection(TrainingSection):
     """What Keras computes with."""
 
 
-SECTIONS: dict[str, type[TrainingSection]] = {"keras": KerasSection}
+class TfxSection(TrainingSection):
+    """One training by a TFX pipeline."""
+
+    kind: Literal["tfx"]
+    """The framework."""
+    schema_from: Literal["curated", "infer", "architecture"] = "curated"
+    """Where the schema comes from: from the prepared inputs and classes, from the statistics of the train split, or
+    from the text ``SCHEMA`` in the architecture's file. Data that do not meet it stop the training."""
+    slices: tuple[str, ...] = ()
+    """Raw columns; the Evaluator looks at the rows of each of their values by themselves."""
+    thresholds: tuple[str, ...] = ()
+    """Bounds that the Evaluator holds the model to on the validation split: ``auc >= 0.8`` on all rows,
+    ``accuracy >= 0.7 by city`` on every value of a column."""
+    trials: int = Field(default=0, ge=0)
+    """How many sets of hyper-parameters the Tuner tries before the training; 0 for no Tuner."""
+    beam: tuple[Annotated[str, Field(pattern=r"^--\S")], ...] = ()
+    """Pipeline arguments of Apache Beam, for example ``--runner=FlinkRunner``; in this process if there are none."""
+
+
+SECTIONS: dict[str, type[TrainingSection]] = {"keras": KerasSection, "tfx": TfxSection}
 """Kinds that have keys of their own; all others take `TrainingSection`."""
 
 

@@ -1,17 +1,15 @@
 """The components of a TFX pipeline and their order. Knows no preprocessing, no network and no runner.
 
 The functions that components call get their words through ``custom_config``: ``task`` (a `TrainingTask` as JSON, see
-`task_of`), ``prepared_dir``, and the architecture's own options by their names. Splits are `train` and `eval`.
+`task_of`), ``feature_plan``, and the architecture's own options by their names. Splits are `train` and `eval`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow_model_analysis as tfma
-from tfx.components.evaluator.component import Evaluator
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.pusher.component import Pusher
 from tfx.components.schema_gen.component import SchemaGen
@@ -25,14 +23,17 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.utils import io_utils
 
-from components.errors import ConfigError
+from components.errors import ConfigError, DigestMismatchError
 from components.training.core.architecture import architecture_path
 from components.training.core.declared import OPTION_PREFIX
+from components.training.tfx.analysis import make_evaluator
+from components.training.tfx.exact import exact_columns
 from components.training.tfx.example_gen import PreparedExampleGen
 from components.training.tfx.schema import curated_schema
 from components.training.tfx.settings import Settings, train_steps
 from components.training.tfx.user_module import SCHEMA, Functions
 from components.types import record
+from components.types.features import FEATURE_PLAN_FILE, FeaturePlan
 from components.types.training import TrainingTask
 
 PIPELINE_DIR = "pipeline"
@@ -41,24 +42,24 @@ METADATA_FILE = "metadata.sqlite"
 _SCHEMA_FILE = "schema.pbtxt"
 
 
-def make_pipeline(task: TrainingTask, settings: Settings, functions: Functions, eval_config: Any) -> Pipeline:
+def make_pipeline(task: TrainingTask, settings: Settings, functions: Functions) -> Pipeline:
     """Return the pipeline of a task, which writes under ``task.output_dir``.
 
     Args:
         task: What to train.
         settings: Which components, and how they run.
         functions: What Transform, Tuner and Trainer call.
-        eval_config: A `tfma.EvalConfig`.
 
     Raises:
-        ConfigError: the training asks for a schema that is not there.
+        ConfigError: the training asks for a schema that is not there, or for a slice or threshold that cannot be.
+        DigestMismatchError: the prepared data have no feature plan.
     """
     root = (task.output_dir / PIPELINE_DIR).resolve()
     root.mkdir(parents=True, exist_ok=True)
     return Pipeline(
         pipeline_name=task.training,
         pipeline_root=str(root),
-        components=_components(task, settings, functions, eval_config, root),
+        components=_components(task, settings, functions, root),
         enable_cache=False,  # DVC decides what is up to date; TFX's own key does not see the code
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / METADATA_FILE)),
         beam_pipeline_args=list(settings.beam),
@@ -70,14 +71,13 @@ def task_of(custom_config: Mapping[str, Any]) -> TrainingTask:
     return record.load(TrainingTask, custom_config["task"])
 
 
-def _components(
-    task: TrainingTask, settings: Settings, functions: Functions, eval_config: tfma.EvalConfig, root: Path
-) -> list[Any]:
+def _components(task: TrainingTask, settings: Settings, functions: Functions, root: Path) -> list[Any]:
     custom_config = _custom_config(task)
-    example_gen = PreparedExampleGen(task.prepared_dir)
+    exact = () if functions.own_preprocessing else exact_columns(_feature_plan(task))
+    example_gen = PreparedExampleGen(task.prepared_dir, exact)
     examples = example_gen.outputs["examples"]
     statistics = StatisticsGen(examples=examples)
-    schema_gen = _schema_gen(task, settings, functions, statistics, root)
+    schema_gen = _schema_gen(task, settings, functions.schema, exact, statistics, root)
     schema = schema_gen.outputs["schema"]
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema)
     transform = Transform(
@@ -101,7 +101,7 @@ def _components(
     found = tuner[0].outputs["best_hyperparameters"] if tuner else None
     trainer = Trainer(run_fn=functions.run_fn, hyperparameters=found, **learn)
     model = trainer.outputs["model"]
-    evaluator = Evaluator(examples=examples, model=model, schema=schema, eval_config=eval_config)
+    evaluator = make_evaluator(task, examples, model)
     pusher = Pusher(model=model, push_destination=_destination(task))
     pusher.add_upstream_node(evaluator)  # its verdict is a gate of the pipeline, which keeps the product to show it
     return [example_gen, statistics, schema_gen, validator, transform, *tuner, trainer, evaluator, pusher]
@@ -113,19 +113,32 @@ def _custom_config(task: TrainingTask) -> dict[str, Any]:
         for name, value in task.parameters.items()
         if name.startswith(OPTION_PREFIX)
     }
-    return {**options, "task": record.dump(task), "prepared_dir": str(task.prepared_dir)}
+    return {**options, "task": record.dump(task), "feature_plan": str(task.prepared_dir / FEATURE_PLAN_FILE)}
+
+
+def _feature_plan(task: TrainingTask) -> FeaturePlan:
+    path = task.prepared_dir / FEATURE_PLAN_FILE
+    try:
+        return record.read(FeaturePlan, path)
+    except (OSError, ValueError) as error:
+        raise DigestMismatchError(f"{path} cannot be read ({error}); delete {path.parent} and prepare again") from error
 
 
 def _schema_gen(
-    task: TrainingTask, settings: Settings, functions: Functions, statistics: StatisticsGen, root: Path
+    task: TrainingTask,
+    settings: Settings,
+    own_schema: str | None,
+    exact: Collection[str],
+    statistics: StatisticsGen,
+    root: Path,
 ) -> Any:
     if settings.schema_from == "infer":
         return SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
     path = root / _SCHEMA_FILE
     if settings.schema_from == "curated":
-        io_utils.write_pbtxt_file(str(path), curated_schema(task.spec))
-    elif functions.schema is not None:
-        path.write_text(functions.schema, encoding="utf-8")
+        io_utils.write_pbtxt_file(str(path), curated_schema(task.spec, exact))
+    elif own_schema is not None:
+        path.write_text(own_schema, encoding="utf-8")
     else:
         where = architecture_path(task.kind, task.architecture)
         raise ConfigError(f"{where} has no {SCHEMA}; add the text of a schema.pbtxt, or set `schema_from: curated`")

@@ -6,10 +6,12 @@ value that training never saw is no anomaly, the preprocessing has a place for i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from components.training.tfx.exact import exact_name
 from components.training.tfx.examples import label_type
 from components.types.dataset import ColumnType
 from components.types.training import PreparedSpec
@@ -23,11 +25,15 @@ _TYPES = {
 _TRAINING, _SERVING = "TRAINING", "SERVING"
 
 
-def curated_schema(spec: PreparedSpec) -> Any:
+def curated_schema(spec: PreparedSpec, exact: Collection[str] = ()) -> Any:
     """Return the schema of a prepared set, as `tensorflow_metadata` has it.
 
     A column that may have missing values has no shape, so that it reaches the preprocessing as a sparse tensor; all
     others are dense. The label and the id are expected in training only.
+
+    Args:
+        spec: What the columns are.
+        exact: Columns of numbers whose bits travel beside them.
     """
     schema = schema_pb2.Schema(default_environment=[_TRAINING, _SERVING])
     for each in spec.inputs:
@@ -38,6 +44,10 @@ def curated_schema(spec: PreparedSpec) -> Any:
     label.not_in_environment.append(_SERVING)
     _add_domain(schema, label, spec)
     _feature(schema, spec.id_column, ColumnType.STRING, nullable=False).not_in_environment.append(_SERVING)
+    for name in exact:
+        bits = _feature(schema, exact_name(name), ColumnType.INT64, nullable=False)
+        if name == spec.label_column:
+            bits.not_in_environment.append(_SERVING)
     return schema
 
 

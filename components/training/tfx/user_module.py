@@ -39,6 +39,11 @@ class Functions:
     """The text of the user's own schema."""
 
     @property
+    def own_preprocessing(self) -> bool:
+        """Whether the user's own code makes the features."""
+        return self.preprocessing_fn != _OURS[PREPROCESSING_FN]
+
+    @property
     def own_run_fn(self) -> bool:
         """Whether the user's own code trains."""
         return self.run_fn != _OURS[RUN_FN]
