@@ -142,10 +142,8 @@ def _add(config: Any, threshold: Threshold) -> None:
     bound = DoubleValue(value=threshold.bound)
     limits = {"lower_bound": bound} if threshold.is_lower else {"upper_bound": bound}
     value = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(**limits))
-    if not threshold.column:
-        config.threshold.CopyFrom(value)
-        return
-    cut = tfma.SlicingSpec(feature_keys=[threshold.column])
+    # not `config.threshold`: that would bind every slice, also one of a single row
+    cut = tfma.SlicingSpec(feature_keys=[threshold.column] if threshold.column else [])
     config.per_slice_thresholds.append(tfma.PerSliceMetricThreshold(slicing_specs=[cut], threshold=value))
 
 

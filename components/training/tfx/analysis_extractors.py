@@ -17,6 +17,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
 from components.runtime.savedmodel.names import input_key
+from components.training.tfx.exact import exact_name
 from components.types import record
 from components.types.dataset import MISSING_STRING, ColumnType
 from components.types.product import InputSpec
@@ -67,6 +68,8 @@ class _Predict(beam.DoFn):
 
 def raw_column(batch: Any, spec: InputSpec) -> np.ndarray:
     """Return one input of a batch of examples as the product takes it, of shape (n_rows, *spec.shape)."""
+    if (exact := _exact(batch, spec.name)) is not None:
+        return exact
     kinds = {ColumnType.FLOAT64: np.float64, ColumnType.INT64: np.int64, ColumnType.BOOL: np.bool_}
     if spec.type is ColumnType.STRING:
         found = np.full(batch.num_rows, MISSING_STRING.encode(), dtype=object)
@@ -83,11 +86,19 @@ def raw_column(batch: Any, spec: InputSpec) -> np.ndarray:
 
 def targets(batch: Any, spec: PreparedSpec) -> np.ndarray:
     """Return each row's class index, or its number in the target's units."""
+    if not spec.classes and (exact := _exact(batch, spec.label_column)) is not None:
+        return exact
     values, _ = _values(batch, spec.label_column)
     if not spec.classes:
         return np.asarray(values, np.float64)
     index = {each.encode() if isinstance(each, str) else int(each): place for place, each in enumerate(spec.classes)}
     return np.array([index[value] for value in values.tolist()], np.int64)
+
+
+def _exact(batch: Any, name: str) -> np.ndarray | None:
+    """Return the float64 values of a column whose bits travel beside it, or None."""
+    bits, present = _values(batch, exact_name(name))
+    return bits.astype(np.int64).view(np.float64) if present.any() else None
 
 
 def _values(batch: Any, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
+from components.training.tfx.exact import exact_name
 from components.types.tfx import (
     Anomalies,
     Anomaly,
@@ -37,8 +38,10 @@ def read_statistics(statistics: Path) -> DataStatistics:
     for folder, split in _SPLITS.items():
         found = tfdv.load_stats_binary(str(statistics / folder / _STATISTICS_FILE))
         dataset = found.datasets[0]
-        features = tuple(_feature(each, dataset.num_examples) for each in dataset.features)
-        splits.append(SplitStatistics(split, int(dataset.num_examples), features))
+        features = [_feature(each, dataset.num_examples) for each in dataset.features]
+        encodings = {exact_name(each.name) for each in features}  # the same numbers again, as bits
+        shown = tuple(each for each in features if each.name not in encodings)
+        splits.append(SplitStatistics(split, int(dataset.num_examples), shown))
     return DataStatistics(tuple(splits))
 
 
