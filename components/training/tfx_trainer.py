@@ -39,6 +39,6 @@ class TfxTrainer:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         native_dir(task)
         with MetricsStream(task.output_dir / METRICS_FILE) as stream, written_to(Path(log_path(task))):
-            from components.training.tfx.course import run_course  # imports TFX, which must write to the log
+            from components.training.tfx.run_pipeline import run_pipeline  # imports TFX, which must write to the log
 
-            return run_course(task, stream.note)
+            return run_pipeline(task, stream.note)

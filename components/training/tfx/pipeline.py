@@ -1,12 +1,12 @@
 """The components of a TFX pipeline and their order. Knows no preprocessing, no network and no runner.
 
-The functions that components call get their words through ``custom_config``: ``task`` (a `TrainingTask` as JSON, see
-`task_of`), ``feature_plan``, and the architecture's own options by their names. Splits are `train` and `eval`.
+The functions that components call get their words through ``custom_config``: ``task`` (a `TrainingTask` as JSON),
+``feature_plan`` (the path of a `FeaturePlan`), and the architecture's own options by their names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ PIPELINE_DIR = "pipeline"
 PUSHED_DIR = "pushed"
 METADATA_FILE = "metadata.sqlite"
 _SCHEMA_FILE = "schema.pbtxt"
+_RUN_FN = "components.training.tfx.run_fn.run_fn"
 
 
 def make_pipeline(task: TrainingTask, settings: Settings, functions: Functions) -> Pipeline:
@@ -64,11 +65,6 @@ def make_pipeline(task: TrainingTask, settings: Settings, functions: Functions) 
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / METADATA_FILE)),
         beam_pipeline_args=list(settings.beam),
     )
-
-
-def task_of(custom_config: Mapping[str, Any]) -> TrainingTask:
-    """Return the task from a component's ``custom_config``."""
-    return record.load(TrainingTask, custom_config["task"])
 
 
 def _components(task: TrainingTask, settings: Settings, functions: Functions, root: Path) -> list[Any]:
@@ -99,7 +95,7 @@ def _components(task: TrainingTask, settings: Settings, functions: Functions, ro
     }
     tuner = [Tuner(tuner_fn=functions.tuner_fn, **learn)] if settings.trials else []
     found = tuner[0].outputs["best_hyperparameters"] if tuner else None
-    trainer = Trainer(run_fn=functions.run_fn, hyperparameters=found, **learn)
+    trainer = Trainer(run_fn=_RUN_FN, hyperparameters=found, **learn)
     model = trainer.outputs["model"]
     evaluator = make_evaluator(task, examples, model)
     pusher = Pusher(model=model, push_destination=_destination(task))

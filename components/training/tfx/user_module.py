@@ -1,8 +1,8 @@
 """Which functions the pipeline calls: ours, or those of an architecture that is a TFX module. Knows no TFX.
 
 An architecture ``components/models/tfx/<name>.py`` has ``build(task)`` as everywhere, or is a TFX module of the user's
-own: its ``preprocessing_fn``, ``run_fn`` and ``tuner_fn`` replace ours, each for itself, and its ``SCHEMA`` (the text
-of a ``schema.pbtxt``) is the schema where the training says ``schema_from: architecture``.
+own: its ``preprocessing_fn`` and ``tuner_fn`` replace ours, each for itself, our ``run_fn`` calls its ``run_fn``, and
+its ``SCHEMA`` (the text of a ``schema.pbtxt``) is the schema where the training says ``schema_from: architecture``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from components.training.core.architecture import architecture_path
 from components.types.training import TrainingTask
 
 PREPROCESSING_FN = "preprocessing_fn"
-RUN_FN = "run_fn"
 TUNER_FN = "tuner_fn"
 SCHEMA = "SCHEMA"
 
 _OURS = {
     PREPROCESSING_FN: "components.training.tfx.preprocessing.preprocessing_fn",
-    RUN_FN: "components.training.tfx.run_fn.run_fn",
     TUNER_FN: "components.training.tfx.tuner.tuner_fn",
 }
 
@@ -33,7 +31,6 @@ class Functions:
     """The import paths of what the components call; never files, which TFX would package with pip."""
 
     preprocessing_fn: str
-    run_fn: str
     tuner_fn: str
     schema: str | None
     """The text of the user's own schema."""
@@ -42,11 +39,6 @@ class Functions:
     def own_preprocessing(self) -> bool:
         """Whether the user's own code makes the features."""
         return self.preprocessing_fn != _OURS[PREPROCESSING_FN]
-
-    @property
-    def own_run_fn(self) -> bool:
-        """Whether the user's own code trains."""
-        return self.run_fn != _OURS[RUN_FN]
 
 
 def find_functions(task: TrainingTask) -> Functions:
@@ -61,7 +53,7 @@ def find_functions(task: TrainingTask) -> Functions:
     if schema is not None and not isinstance(schema, str):
         where = architecture_path(task.kind, task.architecture)
         raise ConfigError(f"{where}: {SCHEMA} is {type(schema).__name__}, expected the text of a schema.pbtxt")
-    return Functions(paths[PREPROCESSING_FN], paths[RUN_FN], paths[TUNER_FN], schema)
+    return Functions(paths[PREPROCESSING_FN], paths[TUNER_FN], schema)
 
 
 def _import(task: TrainingTask) -> ModuleType:
