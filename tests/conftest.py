@@ -12,10 +12,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from filelock import FileLock
 
 from components.errors import InfrastructureError, MissingExtraError
 from components.stage.files import tree_digest, write_json
@@ -160,6 +162,27 @@ def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) ->
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     pytest.fail(f"the server did not come up: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the SavedModels that `tests.saved_models` names; they are written once for all tests."""
+    if find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed")
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "saved-models"
+    with FileLock(shared / "saved-models.lock"):
+        if not folder.exists():
+            part = shared / "saved-models.part"
+            environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+            environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+            command = [sys.executable, "-m", "tests.saved_models", str(part)]
+            made = subprocess.run(command, env=environment, capture_output=True, text=True)
+            assert made.returncode == 0, made.stderr[-2000:]
+            part.rename(folder)
+    return folder
 
 
 @pytest.fixture

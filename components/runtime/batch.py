@@ -74,6 +74,14 @@ class BatchCheck:
         return n_rows
 
 
+def neutral_rows(inputs: Sequence[InputSpec], n_rows: int) -> dict[str, Tensor]:
+    """Return rows with nothing in them, to warm a product up: zeros, no, and empty strings."""
+    return {
+        spec.name: np.full((n_rows, *spec.shape), "" if spec.type is ColumnType.STRING else 0, DTYPES[spec.type])
+        for spec in inputs
+    }
+
+
 def check_numbers(spec: InputSpec, array: Tensor, first_row: int = 0) -> None:
     """Check that a float64 input holds no infinity, and NaN (missing) only where that is allowed.
 

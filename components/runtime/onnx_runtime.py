@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import numpy as np
 import onnxruntime
 
 from components.errors import DigestMismatchError, FaultError, SchemaError
-from components.runtime.batch import DTYPES, BatchCheck, CheckedBatch, check_output
+from components.runtime.batch import BatchCheck, CheckedBatch, check_output, neutral_rows
 from components.runtime.external_data import has_external_data
 from components.runtime.protocol import PREDICTION, PROBABILITIES, Stop, Tensor
 from components.runtime.signature import parse_signature
 from components.stage.files import record_digest
 from components.types.dataset import ColumnType
-from components.types.product import GRAPH_FILE, SIGNATURE_FILE, InputSpec, ProductRef, Signature
+from components.types.product import GRAPH_FILE, SIGNATURE_FILE, ProductRef, Signature
 
 _FATAL_ONLY = 4
 _TENSOR_TYPES: Mapping[ColumnType, str] = {
@@ -53,7 +53,9 @@ class OnnxRuntime:
         session = _open(files[GRAPH_FILE], product.directory / GRAPH_FILE, self._threads)
         _check_interface(session, signature, product.directory)
         try:
-            check_output(_run(session, signature, _one_row(signature.inputs), self._unstopped), signature, n_rows=1)
+            check_output(
+                _run(session, signature, neutral_rows(signature.inputs, 1), self._unstopped), signature, n_rows=1
+            )
         except SchemaError as error:
             raise FaultError(f"{product.directory} does not predict an empty row: {error}") from error
         self._loaded = session, signature, BatchCheck(signature.inputs)
@@ -168,13 +170,6 @@ def _check_interface(session: Any, signature: Signature, where: Path) -> None:
                 f"{where}: the graph's {word} are not those of its signature: `{name}` is {found.get(name, 'missing')} "
                 f"in the graph and {expected.get(name, 'missing')} in the signature (a row each); train again"
             )
-
-
-def _one_row(inputs: Sequence[InputSpec]) -> dict[str, Tensor]:
-    return {
-        spec.name: np.full((1, *spec.shape), "" if spec.type is ColumnType.STRING else 0, dtype=DTYPES[spec.type])
-        for spec in inputs
-    }
 
 
 def _words(error: Exception) -> str:

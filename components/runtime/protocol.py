@@ -66,3 +66,13 @@ class StoppableRuntime(Protocol):
             FaultError: nothing is loaded, the product failed, or it was stopped.
         """
         ...
+
+
+@runtime_checkable
+class RemoteRuntime(Protocol):
+    """What a runtime has beside `ModelRuntime` when its predictions wait for another process: ask it in threads only.
+
+    It tells `components.runtime.elsewhere` how long that process computed.
+    """
+
+    computes_elsewhere: bool

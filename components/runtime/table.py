@@ -13,6 +13,7 @@ ENTRY_POINT_GROUP = "towpath.runtimes"
 
 RUNTIMES: Mapping[str, str] = {
     "onnx": "components.runtime.onnx_runtime:OnnxRuntime",
+    "savedmodel": "components.runtime.savedmodel.runtime:SavedModelRuntime",
 }
 
 

@@ -11,13 +11,13 @@ from typing import cast
 import numpy as np
 
 from components.errors import FaultError, SchemaError
-from components.runtime.batch import DTYPES
-from components.runtime.protocol import PREDICTION, PROBABILITIES, ModelRuntime, Stop, StoppableRuntime
+from components.runtime.batch import neutral_rows
+from components.runtime.elsewhere import noted_s
+from components.runtime.protocol import PREDICTION, PROBABILITIES, ModelRuntime, RemoteRuntime, Stop, StoppableRuntime
 from components.runtime.table import find_runtime
 from components.serving.bulkhead import Bulkhead
 from components.serving.input_plan import Batch, InputPlan
 from components.serving.measurements import Measurements
-from components.types.dataset import ColumnType
 from components.types.product import ProductRef, Signature
 from components.types.release import ModelRef, PlacedModel
 
@@ -86,22 +86,23 @@ class Stopwatch:
     """Time a computation so that one on the event loop and one in a thread can be compared.
 
     A thread waits for the interpreter's lock as often as the loop is busy, which says nothing about the version that
-    computes in it. So what counts is the thread's own processor time, in which the shipped runtimes compute; only a
-    version that stands still for longer than a busy machine explains is timed by the clock on the wall.
+    computes in it. So what counts is the thread's own processor time, in which runtimes compute, and what a runtime
+    says that another process took for it; only a version that stands still for longer than a busy machine explains is
+    timed by the clock on the wall.
     """
 
-    __slots__ = ("_cpu_s", "_wall_s")
+    __slots__ = ("_computed_s", "_wall_s")
 
     def __init__(self) -> None:
         """Start now, in the thread that computes."""
         self._wall_s = time.perf_counter()
-        self._cpu_s = time.thread_time()
+        self._computed_s = time.thread_time() + noted_s()
 
     def seconds(self) -> float:
         """Return how long it took until now, asked in the thread that computed."""
-        cpu_s = time.thread_time() - self._cpu_s
+        computed_s = time.thread_time() + noted_s() - self._computed_s
         wall_s = time.perf_counter() - self._wall_s
-        return cpu_s if wall_s - cpu_s < _MACHINE_S else wall_s
+        return computed_s if wall_s - computed_s < _MACHINE_S else wall_s
 
 
 class LoadStop:
@@ -145,10 +146,12 @@ def load_served(placed: PlacedModel, stats: Measurements, stop: LoadStop | None 
 
 def _inline_rows(runtime: ModelRuntime, plan: InputPlan) -> int:
     """Return how many rows fit into `INLINE_S`, from times measured while warming up."""
-    one_s = _fastest_s(runtime, _neutral_rows(plan, 1))
+    if isinstance(runtime, RemoteRuntime):
+        return 0  # the event loop waits for no other process
+    one_s = _fastest_s(runtime, neutral_rows(plan.inputs, 1))
     if one_s > INLINE_S:
         return 0
-    many_s = _fastest_s(runtime, _neutral_rows(plan, _WARM_ROWS))
+    many_s = _fastest_s(runtime, neutral_rows(plan.inputs, _WARM_ROWS))
     per_row_s = max((many_s - one_s) / (_WARM_ROWS - 1), 1e-9)
     return int(1 + (INLINE_S - one_s) / per_row_s)
 
@@ -160,13 +163,6 @@ def _fastest_s(runtime: ModelRuntime, tensors: Mapping[str, np.ndarray]) -> floa
         runtime.predict(tensors)
         times.append(time.perf_counter() - started)
     return min(times)
-
-
-def _neutral_rows(plan: InputPlan, rows: int) -> dict[str, np.ndarray]:
-    return {
-        spec.name: np.full((rows, *spec.shape), "" if spec.type is ColumnType.STRING else 0, DTYPES[spec.type])
-        for spec in plan.inputs
-    }
 
 
 def _extreme_input(tensors: Mapping[str, np.ndarray]) -> str | None:

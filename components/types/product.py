@@ -8,6 +8,7 @@ from pathlib import Path
 from components.types.dataset import ColumnType, Task
 
 GRAPH_FILE = "model.onnx"
+SAVED_MODEL_DIR = "savedmodel"
 SIGNATURE_FILE = "signature.json"
 
 
@@ -42,7 +43,8 @@ class Signature:
 
 @dataclass(frozen=True)
 class ProductRef:
-    """A product on disk: a folder with `GRAPH_FILE` and `SIGNATURE_FILE` and nothing else."""
+    """A product on disk: a folder with `SIGNATURE_FILE`, its runtime's own (`GRAPH_FILE`, or `SAVED_MODEL_DIR`), and
+    nothing else."""
 
     directory: Path
     digest: str

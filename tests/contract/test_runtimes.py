@@ -1,6 +1,6 @@
 """One suite for every runtime: the same product, the same answers, the same refusals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,24 +11,11 @@ from components.errors import DigestMismatchError, FaultError, SchemaError
 from components.runtime.memory_runtime import MemoryRuntime
 from components.runtime.onnx_runtime import OnnxRuntime
 from components.runtime.protocol import ModelRuntime
+from components.runtime.savedmodel.runtime import SavedModelRuntime
 from components.stage.files import tree_digest, write_json
-from components.types.dataset import MISSING_STRING, ColumnType, Task
-from components.types.product import GRAPH_FILE, SIGNATURE_FILE, InputSpec, ProductRef, Signature
-
-SIGNATURE = Signature(
-    task=Task.BINARY,
-    inputs=(
-        InputSpec("hours per week", ColumnType.FLOAT64, (), nullable=False, columns=("hours per week",)),
-        InputSpec("age", ColumnType.FLOAT64, (), nullable=True, columns=("age",)),
-        InputSpec("trips", ColumnType.INT64, (), nullable=False, columns=("trips",)),
-        InputSpec("member", ColumnType.BOOL, (), nullable=False, columns=("member",)),
-        InputSpec("city", ColumnType.STRING, (), nullable=False, columns=("city",)),
-        InputSpec("job", ColumnType.STRING, (), nullable=True, columns=("job",)),
-        InputSpec("image", ColumnType.FLOAT64, (1, 2), nullable=False, columns=("p0", "p1")),
-    ),
-    classes=("no", "yes"),
-)
-"""One input of every kind; the answer is yes where the hours exceed 40."""
+from components.types.dataset import MISSING_STRING, ColumnType
+from components.types.product import GRAPH_FILE, SIGNATURE_FILE, ProductRef
+from tests.saved_models import CONTRACT, saved_product
 
 
 def answer(batch):
@@ -37,8 +24,7 @@ def answer(batch):
     return {"prediction": np.where(yes, "yes", "no").astype(object), "probabilities": probabilities}
 
 
-@pytest.fixture
-def product(tmp_path) -> ProductRef:
+def onnx_product(folder) -> ProductRef:
     kinds = {ColumnType.FLOAT64: 11, ColumnType.INT64: 7, ColumnType.BOOL: 9, ColumnType.STRING: 8}
     node = onnx.helper.make_node
     graph = onnx.helper.make_graph(
@@ -49,7 +35,7 @@ def product(tmp_path) -> ProductRef:
             node("Gather", ["classes", "index"], ["prediction"]),
         ],
         "product",
-        [onnx.helper.make_tensor_value_info(x.name, kinds[x.type], ["rows", *x.shape]) for x in SIGNATURE.inputs],
+        [onnx.helper.make_tensor_value_info(x.name, kinds[x.type], ["rows", *x.shape]) for x in CONTRACT.inputs],
         [
             onnx.helper.make_tensor_value_info("prediction", 8, ["rows"]),
             onnx.helper.make_tensor_value_info("probabilities", 1, ["rows", 2]),
@@ -62,21 +48,44 @@ def product(tmp_path) -> ProductRef:
         ],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
-    folder = tmp_path / "product"
     folder.mkdir()
     onnx.save(model, folder / GRAPH_FILE)
-    write_json(folder / SIGNATURE_FILE, SIGNATURE)
+    write_json(folder / SIGNATURE_FILE, CONTRACT)
     return ProductRef(folder, tree_digest(folder))
 
 
-@pytest.fixture(params=["onnx", "onnx with two threads", "memory"])
-def runtime(request, product) -> ModelRuntime:
+@pytest.fixture(params=["onnx", "onnx with two threads", "memory", "savedmodel"])
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def product(kind, request, tmp_path) -> ProductRef:
+    if kind == "savedmodel":
+        return saved_product(request.getfixturevalue("saved_models"), "contract", tmp_path / "product")
+    return onnx_product(tmp_path / "product")
+
+
+@pytest.fixture
+def runtime(kind, request, product) -> ModelRuntime:
     makers: dict[str, Callable[[], ModelRuntime]] = {
         "onnx": OnnxRuntime,
         "onnx with two threads": lambda: OnnxRuntime(threads=2),
-        "memory": lambda: MemoryRuntime(product.digest, SIGNATURE, answer),
+        "memory": lambda: MemoryRuntime(product.digest, CONTRACT, answer),
+        "savedmodel": SavedModelRuntime,
     }
-    return makers[request.param]()
+    if kind == "savedmodel":
+        request.getfixturevalue("warm")
+    return makers[kind]()
+
+
+@pytest.fixture(scope="module")
+def warm(saved_models, tmp_path_factory) -> Iterator[SavedModelRuntime]:
+    """Keep TensorFlow's process, which runtimes share, from one test to the next."""
+    made = SavedModelRuntime()
+    made.load(saved_product(saved_models, "contract", tmp_path_factory.mktemp("warm") / "product"))
+    yield made
+    made.close()
 
 
 def batch_of(n_rows: int = 3, **changes):
@@ -93,7 +102,7 @@ def batch_of(n_rows: int = 3, **changes):
 
 
 def test_load_returns_the_signature(runtime, product):
-    assert runtime.load(product) == SIGNATURE
+    assert runtime.load(product) == CONTRACT
 
 
 @pytest.mark.parametrize("n_rows", [1, 3, 257])
