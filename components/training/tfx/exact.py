@@ -15,7 +15,7 @@ _ROUNDING = 2.0**-24
 """The largest relative error of float32."""
 _WHOLE = 2.0**24
 """Up to here float32 holds every whole number."""
-_CLOSE_ENOUGH = 1e-6
+_CLOSE_ENOUGH = 5e-6
 """How far a feature may be moved by the rounding of its raw value."""
 
 

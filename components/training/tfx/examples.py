@@ -70,7 +70,7 @@ def label_type(spec: PreparedSpec) -> ColumnType:
 def _input(batch: Any, spec: InputSpec) -> Any:
     if not spec.shape:
         return _single_values(_plain(batch, spec.name), spec.type, spec.name)
-    pixels = [_numbers(_plain(batch, name), name) for name in spec.columns]
+    pixels = [_values(_plain(batch, name), spec.type, name) for name in spec.columns]
     matrix = np.stack([np.asarray(each) for each in pixels], axis=1)
     offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix.reshape(-1)))
@@ -83,11 +83,15 @@ def _plain(batch: Any, name: str) -> Any:
 
 def _single_values(array: Any, kind: ColumnType, name: str) -> Any:
     """Return a list of one value for each value, and a missing list for each missing one."""
-    values = _numbers(array, name) if kind is ColumnType.FLOAT64 else _exact(array, kind, name)
+    values = _values(array, kind, name)
     present = np.asarray(pc.is_valid(values).cast(pa.int8()))
     ends = np.concatenate([[0], np.cumsum(present, dtype=np.int64)]).astype(np.int32)
     missing = np.concatenate([present == 0, [False]])
     return pa.ListArray.from_arrays(pa.array(ends, mask=missing), values.drop_null())
+
+
+def _values(array: Any, kind: ColumnType, name: str) -> Any:
+    return _numbers(array, name) if kind is ColumnType.FLOAT64 else _exact(array, kind, name)
 
 
 def _numbers(array: Any, name: str) -> Any:
