@@ -20,6 +20,9 @@ run: setup ## data to served champion: servers up, run breast_cancer, serve it, 
 repro: setup ## the reproducible stages alone, by DVC
 	@.venv/bin/dvc repro
 
+tfx: setup ## install what kind tfx needs, in an environment of its own (about 3.6 GB), or repair it
+	@.venv/bin/python infra/environments.py tfx
+
 up: setup ## start the local MLflow and Prefect servers
 	@$(TOWPATH) up
 
@@ -60,4 +63,4 @@ doctor: ## say what is missing or off, a sentence each
 clean: ## delete what can be made again, but not .venv, the ledger or the runs
 	@rm -rf out reports data/*/dataset .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup run repro up down demo-release test test-quick faults check bench lock doctor clean
+.PHONY: help setup run repro tfx up down demo-release test test-quick faults check bench lock doctor clean

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDED, OPTIONAL = "missing", "optional"
+NEEDED, OPTIONAL, NOTE = "missing", "optional", "note"
 
 Finding = tuple[str, str]
 
@@ -74,6 +74,22 @@ def project() -> Iterator[Finding]:
         yield NEEDED, "This is no git checkout; lineage needs the commit: clone it, or `git init` and commit."
 
 
+def kinds() -> Iterator[Finding]:
+    """Say of the kinds with an environment of their own which one this machine can have, and whether it is there."""
+    report = subprocess.run(
+        [sys.executable, str(ROOT / "infra/environments.py")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if report.returncode:
+        words = (report.stderr.strip().splitlines() or ["no message"])[-1]
+        yield OPTIONAL, f"The environments of kinds cannot be looked at: {words}."
+    for line in report.stdout.splitlines():
+        yield NOTE, line
+
+
 def tests() -> Iterator[Finding]:
     """Look at what only some tests need."""
     wanted = {
@@ -95,11 +111,11 @@ def main() -> int:
     os.chdir(ROOT)
     findings = [*environment(), *packages(), *tests()]
     if importlib.util.find_spec("tomllib"):  # Python 3.11 or later; the lock's own check needs it
-        findings += project()
+        findings += [*project(), *kinds()]
     for level, sentence in findings:
         print(f"{level:9} {sentence}")
-    needed = sum(level == NEEDED for level, _ in findings)
-    print(f"{needed} needed, {len(findings) - needed} optional" if findings else "everything is in order")
+    needed, optional = (sum(level == each for level, _ in findings) for each in (NEEDED, OPTIONAL))
+    print(f"{needed} needed, {optional} optional" if needed or optional else "everything is in order")
     return 1 if needed else 0
 
 

@@ -39,19 +39,33 @@ class SilentView:
 
 
 class LineView:
-    """Write a line for each step that ended: for logs."""
+    """Write a line for each step that ended, and for each note on the way: for logs."""
+
+    def __init__(self) -> None:
+        """Prepare to follow the steps that go on."""
+        self._stops: dict[str, threading.Event] = {}
 
     def started(self, step: str, call_dir: Path | None = None) -> None:
-        """Show nothing: the line comes when the step ends."""
+        """Follow the step's notes; its own line comes when it ends."""
+        if call_dir:
+            stop = self._stops[step] = threading.Event()
+            threading.Thread(target=self._follow, args=(stop, call_dir / PROGRESS_FILE), daemon=True).start()
 
     def finished(self, step: str, verdict: str, seconds: float) -> None:
         """Write the step, its verdict and its seconds."""
+        if stop := self._stops.pop(step, None):
+            stop.set()
         self.note(f"{step:40} {verdict:10} {seconds:6.1f} s")
 
     def note(self, text: str) -> None:
         """Write a line."""
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+    def _follow(self, stop: threading.Event, path: Path) -> None:
+        for event in tail_events(path, stop):
+            if event["event"] == "note":
+                self.note(event["text"])
 
 
 class LiveView:
@@ -108,6 +122,8 @@ class LiveView:
                 self._progress.update(bar, completed=event["epoch"], total=event["epochs"], detail=detail)
             elif event["event"] == "metric" and event["value"] is not None:
                 values[event["name"]] = f"{event['value']:.4g}"
+            elif event["event"] == "note":
+                self.note(event["text"])
 
 
 def tail_events(path: Path, stop: threading.Event, interval_s: float = 0.2) -> Iterator[dict[str, Any]]:

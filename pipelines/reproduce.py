@@ -19,6 +19,7 @@ from components.registry.registry import Registry
 from components.registry.request import Lineage
 from components.stage.files import require_digest
 from components.stage.process import CALL_DIR_VARIABLE
+from components.training.core.environment import ENVIRONMENTS_VARIABLE, environments_dir
 from components.types import record
 from components.types.evaluation import EVALUATION_FILE, Evaluation
 from components.types.training import RESULT_FILE, TrainingResult
@@ -107,10 +108,11 @@ def _run_stages(lineage: Lineage, project: Path, say: Callable[[str], None]) -> 
 def _dvc(project: Path, *arguments: str) -> None:
     """Run DVC in the clean folder, in a process of its own: inside one process it belongs to one folder."""
     environment = {name: value for name, value in os.environ.items() if name != CALL_DIR_VARIABLE}
+    environment |= {"TOWPATH_PYTHON": sys.executable, ENVIRONMENTS_VARIABLE: str(environments_dir())}
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=project,
-        env={**environment, "TOWPATH_PYTHON": sys.executable},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

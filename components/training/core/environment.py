@@ -78,10 +78,10 @@ def require_environment(kind: str, tell: Callable[[str], None], *, repair: bool 
         return interpreter_of(kind)
     from components.training.core.environment_install import install  # only whoever installs pays for it
 
-    with _one_at_a_time(folder, tell):
+    with _one_at_a_time(folder, tell) as lock:
         if _needed(folder, repair):
             environment = read_environment(kind)
-            install(environment, choose_here(kind, environment), folder, tell)
+            install(environment, choose_here(kind, environment), folder, lock, tell)
     return interpreter_of(kind)
 
 
@@ -91,7 +91,8 @@ def worker_environment(kind: str) -> dict[str, str]:
     Raises:
         ConfigError: the kind declares no environment, or not as it must.
     """
-    project = str(Path(__file__).resolve().parents[3])
+    here = Path.cwd()  # the project; where it is installed as well, its packages must not come with it
+    project = str(here if (here / "components/__init__.py").is_file() else Path(__file__).resolve().parents[3])
     given = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != project]
     return {**read_environment(kind).variables, "PYTHONPATH": os.pathsep.join([project, *given])}
 
@@ -124,14 +125,14 @@ def _needed(folder: Path, repair: bool) -> bool:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Hold the environment's lock; whoever comes second waits for the first."""
+def _one_at_a_time(folder: Path, tell: Callable[[str], None]) -> Iterator[int]:
+    """Hold the environment's lock, and give its descriptor; whoever comes second waits for the first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as file:
         if not _try_lock(file):
             tell(f"waiting for another process that installs {folder.name}")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()
 
 
 def _try_lock(file: IO[str]) -> bool:

@@ -22,8 +22,16 @@ _SPARE = 1.1
 """Free space that is asked for, by what the packages take."""
 
 
-def install(environment: Environment, choice: Choice, folder: Path, tell: Callable[[str], None]) -> None:
+def install(environment: Environment, choice: Choice, folder: Path, lock: int, tell: Callable[[str], None]) -> None:
     """Make `folder` an environment with the packages of a lock.
+
+    Args:
+        environment: What the kind declares.
+        choice: The lock.
+        folder: Where to.
+        lock: The descriptor of the file that the caller has locked: uv holds it as well, so that nobody else begins
+            before it has ended, whatever becomes of this process.
+        tell: Takes a sentence for the person who waits.
 
     Raises:
         DigestMismatchError: the lock is missing, or not the one that is declared.
@@ -42,7 +50,7 @@ def install(environment: Environment, choice: Choice, folder: Path, tell: Callab
     log = folder.with_name(f"{folder.name}.log")
     try:
         with whole_directory(folder) as temporary, log.open("w", encoding="utf-8") as output:
-            run = _Uv(environment, output.name, tell)
+            run = _Uv(environment, output.name, lock, tell)
             run("venv", "--allow-existing", "--relocatable", "--python", python, str(temporary))
             into = str(interpreter(temporary))
             options = ["--require-hashes", "--no-deps", "--compile-bytecode", "--requirements", choice.lock]
@@ -75,8 +83,8 @@ def find_python(environment: Environment) -> str:
 class _Uv:
     """Runs uv, tells what it says, keeps the whole of it in a log, and makes a failure one sentence."""
 
-    def __init__(self, environment: Environment, log: str, tell: Callable[[str], None]) -> None:
-        self._environment, self._log, self._tell = environment, log, tell
+    def __init__(self, environment: Environment, log: str, lock: int, tell: Callable[[str], None]) -> None:
+        self._environment, self._log, self._lock, self._tell = environment, log, lock, tell
 
     def __call__(self, *arguments: str) -> None:
         """Run one command to its end.
@@ -93,6 +101,7 @@ class _Uv:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            pass_fds=(self._lock,),
         )
         assert process.stdout is not None
         said: list[str] = []
@@ -108,10 +117,10 @@ class _Uv:
                 process.kill()
                 raise
         if process.returncode:
-            words = " ".join(" ".join(said[-40:]).split())[:400] or f"exit code {process.returncode}"
+            words = _reasons(said) or f"exit code {process.returncode}"
             raise InfrastructureError(
-                f"{self._environment.title} could not be installed, and nothing of it was left; uv said: {words}; its "
-                f"whole output is in {self._log}"
+                f"{self._environment.title} could not be installed, and nothing of it was left: {words} (the whole "
+                f"output is in {self._log}); run again when that is mended"
             )
 
 
@@ -119,7 +128,18 @@ _PROGRESS = {"Resolved", "Downloading", "Building", "Built", "Prepared", "Instal
 """First words of the lines of uv that say how far it is."""
 
 
+def _reasons(said: list[str]) -> str:
+    """Return uv's error and its causes, and the compiler's where it was one, without all that stands between."""
+    reasons = [line.partition(":")[2].strip() for line in said if line.startswith(("error:", "cause:"))]
+    return ": ".join(reason.rstrip(".") for reason in reasons)[:500]
+
+
 def _uv_command() -> list[str]:
+    """Return the command that starts uv.
+
+    Raises:
+        MissingExtraError: there is none.
+    """
     if find_spec("uv") is not None:
         return [sys.executable, "-m", "uv"]
     if found := shutil.which("uv"):

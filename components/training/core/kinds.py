@@ -17,7 +17,7 @@ from typing import Any
 
 from components.errors import ConfigError, MissingExtraError
 from components.training.core.environment import require_environment, worker_environment
-from components.training.core.environment_choice import environment_file
+from components.training.core.environment_choice import environment_file, read_environment
 from components.training.core.protocol import Export, Trainer
 
 ENTRY_POINT_GROUP = "towpath.trainers"
@@ -142,6 +142,13 @@ def _load(kind: str, module: str, attribute: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"kind `{kind}` cannot be loaded from {module}:{attribute}: {error}; install what is missing, or choose "
-            f"another kind ({', '.join(known_kinds())})"
+            f"kind `{kind}` cannot be loaded from {module}:{attribute}: {error}; {_cure(kind)}"
         ) from error
+
+
+def _cure(kind: str) -> str:
+    """Say what to do about a trainer that cannot be imported."""
+    environment = find_kind(kind).environment
+    if environment is None:
+        return f"install what is missing, or choose another kind ({', '.join(known_kinds())})"
+    return f"delete {sys.prefix}, which may be damaged, and run `{read_environment(environment).install}`"
