@@ -21,23 +21,26 @@ from components.training.tfx.raw_column import raw_column
 from components.types import record
 from components.types.dataset import MISSING_STRING, ColumnType
 from components.types.features import FEATURE_PLAN_FILE, CategoryPlan, FeaturePlan, ImagePlan, NumberPlan, TargetPlan
+from components.types.training import PREPARED_FILE, PreparedSpec
 
-FEATURES, TARGET = "features", "target"
-"""What the graph gives."""
+FEATURES, TARGET, ROW_ID = "features", "target", "row_id"
+"""What the graph gives; Beam may write the rows in any order, so each has its id with it."""
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the features, float32 of shape (n_rows, n_features), and the target, of shape (n_rows,).
+    """Return the features, float32 of shape (n_rows, n_features), and the target and the id, of shape (n_rows,).
 
-    Both are what `prepare` wrote as ``<split>.features.npy`` and ``<split>.target.npy``: the target is the int64 index
-    of the class (-1 for a label that is none), or the float32 standardised number. The features do not depend on the
-    label, so that a product can take the graph without it.
+    Features and target are what `prepare` wrote as ``<split>.features.npy`` and ``<split>.target.npy``: the target is
+    the int64 index of the class (-1 for a label that is none), or the float32 standardised number. The features do not
+    depend on the label, so that a product can take the graph without it.
 
     Args:
         inputs: The raw columns and the label, as parsed by the schema: a column that may be missing is sparse.
         custom_config: Has the folder that `prepare` wrote as ``prepared_dir``.
     """
-    plan = record.read(FeaturePlan, Path(custom_config["prepared_dir"]) / FEATURE_PLAN_FILE)
+    prepared_dir = Path(custom_config["prepared_dir"])
+    plan = record.read(FeaturePlan, prepared_dir / FEATURE_PLAN_FILE)
+    id_column = record.read(PreparedSpec, prepared_dir / PREPARED_FILE).id_column
     blocks = [
         *_numbers(inputs, plan.numbers),
         *_categories(inputs, plan.categories),
@@ -47,6 +50,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     return {
         FEATURES: tf.ensure_shape(features, (None, len(plan.feature_names))),
         TARGET: _target(inputs, plan.target),
+        ROW_ID: inputs[id_column],
     }
 
 
