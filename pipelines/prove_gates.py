@@ -1,5 +1,7 @@
 """Prove on a model's own run that the gates refuse what they are for: copies of it, broken in ten ways, and one whole.
 
+Where the training makes an analysis of its own, as TFX does, that is broken in two more.
+
 The run's files are only read; the copies live in a temporary folder.
 """
 
@@ -14,7 +16,8 @@ from components.errors import BadInputError, ValidationRefusedError
 from components.evaluation.gates.evidence import NoChampion
 from components.evaluation.gates.judge import judge
 from components.evaluation.gather import gather_evidence
-from components.evaluation.proof.breaks import BREAKS, Bench
+from components.evaluation.proof.analysis_breaks import breaks_of
+from components.evaluation.proof.breaks import Bench
 from components.evaluation.proof.outcome import Proof, control
 from components.stage.files import file_digest, write_json
 from components.types import record
@@ -51,7 +54,7 @@ def prove_gates(model: str, root: Path = Path()) -> tuple[Proof, ...]:
     with TemporaryDirectory(prefix="towpath-proof-") as folder:
         work = Path(folder)
         bench = Bench(out, evidence, config.model.gates, config.model.evaluation, work)
-        first, *others = BREAKS
+        first, *others = breaks_of(evidence)
         return (
             control(judge(evidence, config.model.gates)),
             first(bench),

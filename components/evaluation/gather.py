@@ -9,6 +9,7 @@ from components.evaluation.gates.evidence import (
     ChampionComparison,
     GateEvidence,
     NoChampion,
+    NotAnalysed,
     Parity,
     Size,
     UnscorableChampion,
@@ -18,6 +19,8 @@ from components.evaluation.record.stage import PRODUCT_DIR, read_result
 from components.types import record
 from components.types.evaluation import EVALUATION_FILE, Evaluation
 from components.types.product import ProductRef
+from components.types.tfx import ANALYSIS_FILE, TFX_DIR, TFX_KIND, ModelAnalysis
+from components.types.training import TrainingResult
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -56,7 +59,7 @@ def gather_evidence(
     result = read_result(trained)
     product = ProductRef(trained / PRODUCT_DIR, result.product_digest, result.runtime)
     latency = measure_latency(product, out / "prepared")  # loads the product, which checks its bytes first of all
-    product_bytes = sum(path.stat().st_size for path in product.directory.iterdir())
+    product_bytes = sum(path.stat().st_size for path in product.directory.rglob("*") if path.is_file())
     return GateEvidence(
         product_digest=product.digest,
         dataset_digest=result.dataset_digest,
@@ -67,4 +70,16 @@ def gather_evidence(
         parity=Parity(product.digest, result.parity, result.parity_bound),
         size=Size(product.digest, product_bytes),
         latency=latency,
+        analysis=_analysis(trained, result),
     )
+
+
+def _analysis(trained: Path, result: TrainingResult) -> ModelAnalysis | NotAnalysed | None:
+    """Return the training's own analysis; None where there should be one, which is refused."""
+    makes_one = result.kind == TFX_KIND or any(each.startswith(f"{TFX_DIR}/") for each in result.native_files)
+    if not makes_one:
+        return NotAnalysed(result.kind)
+    try:
+        return record.read(ModelAnalysis, trained / TFX_DIR / ANALYSIS_FILE)
+    except (OSError, ValueError):
+        return None

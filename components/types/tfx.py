@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from components.types.training import Scalar
 
+TFX_KIND = "tfx"
 TFX_DIR = "native/tfx"
 """Relative to the train stage's output folder."""
 STATISTICS_FILE = "statistics.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.types.evaluation import Direction, Evaluation
+from components.types.tfx import ModelAnalysis
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,13 @@ class UnscorableChampion:
 
 
 @dataclass(frozen=True)
+class NotAnalysed:
+    """The training is of a kind that makes no analysis of its own, so there is nothing to be judged."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
 class GateEvidence:
     """All that the gates may look at; None stands for evidence that nobody brought, which is refused."""
 
@@ -88,3 +96,4 @@ class GateEvidence:
     parity: Parity | None
     size: Size | None
     latency: Latency | None
+    analysis: ModelAnalysis | NotAnalysed | None

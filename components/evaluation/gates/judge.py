@@ -1,7 +1,7 @@
 """Judge evidence: the order of the gates, and which are on. Pure; what is missing is refused.
 
 A gate that is set to null in the configuration is absent from the result: the table never shows a green line for
-something that nobody checked.
+something that nobody checked. So is the gate on an analysis where the training is of a kind that makes none.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from components.evaluation.gates.analysis import analysis
 from components.evaluation.gates.config import GatesSection, SlicesGate
-from components.evaluation.gates.evidence import GateEvidence
+from components.evaluation.gates.evidence import GateEvidence, NotAnalysed
 from components.evaluation.gates.findings import Finding, verdict
 from components.evaluation.gates.measurements import bound_evidence, latency, parity, size
 from components.evaluation.gates.quality import absolute, baseline, slices
@@ -38,6 +39,8 @@ def judge(evidence: GateEvidence, gates: GatesSection) -> tuple[Verdict, ...]:
         looks["size"] = partial(size, evidence, gates.size)
     if gates.latency:
         looks["latency"] = partial(latency, evidence, gates.latency)
+    if not isinstance(evidence.analysis, NotAnalysed):
+        looks["analysis"] = partial(analysis, evidence)
     return tuple(verdict(name, look) for name, look in looks.items())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from components.evaluation.gates.config import LatencyGate, ParityGate, SizeGate
 from components.evaluation.gates.evidence import ChampionComparison, GateEvidence
 from components.evaluation.gates.findings import Finding, UnusableEvidenceError, require_digest_of, require_finite
+from components.types.tfx import ModelAnalysis
 
 
 def bound_evidence(evidence: GateEvidence) -> list[Finding]:
@@ -21,6 +22,9 @@ def bound_evidence(evidence: GateEvidence) -> list[Finding]:
     if isinstance(evidence.champion, ChampionComparison):
         require_digest_of(evidence.champion.candidate_digest, product, "the comparison with the champion")
         require_digest_of(evidence.champion.dataset_digest, data, "the comparison's data")
+    if isinstance(evidence.analysis, ModelAnalysis):
+        require_digest_of(evidence.analysis.product_digest, product, "the analysis")
+        require_digest_of(evidence.analysis.dataset_digest, data, "the analysis' data")
     for name, split in (("validation", candidate.validation), ("test", candidate.test)):
         if split.rows <= 0:
             raise UnusableEvidenceError(f"the {name} split has no rows")

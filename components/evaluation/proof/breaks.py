@@ -25,6 +25,7 @@ from components.evaluation.rescore import RescoreRequest, compare
 from components.stage.files import write_json
 from components.types.evaluation import EVALUATION_FILE, Direction, Evaluation, MetricValue, SliceResult
 from components.types.product import GRAPH_FILE, ProductRef
+from components.types.tfx import ModelAnalysis
 
 _QUICK_RESAMPLES = 100
 _SHUFFLES = 4
@@ -233,12 +234,14 @@ BREAKS: tuple[Callable[[Bench], Proof], ...] = (
 
 def _measured_as(evidence: GateEvidence, digest: str) -> GateEvidence:
     """Return evidence whose measurements are of another product, so that only its quality can refuse it."""
+    analysis = evidence.analysis
     return replace(
         evidence,
         product_digest=digest,
         parity=evidence.parity and replace(evidence.parity, product_digest=digest),
         size=evidence.size and replace(evidence.size, product_digest=digest),
         latency=evidence.latency and replace(evidence.latency, product_digest=digest),
+        analysis=replace(analysis, product_digest=digest) if isinstance(analysis, ModelAnalysis) else analysis,
     )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from google.protobuf.wrappers_pb2 import DoubleValue
 
 from components.errors import TrainingError
 from components.stage.files import tree_digest
@@ -139,7 +138,7 @@ def _metrics(task: Task, thresholds: Iterable[Threshold]) -> list[Any]:
 
 
 def _add(config: Any, threshold: Threshold) -> None:
-    bound = DoubleValue(value=threshold.bound)
+    bound = {"value": threshold.bound}
     limits = {"lower_bound": bound} if threshold.is_lower else {"upper_bound": bound}
     value = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(**limits))
     # not `config.threshold`: that would bind every slice, also one of a single row

@@ -23,6 +23,7 @@ from components.evaluation.gates.evidence import (
     GateEvidence,
     Latency,
     NoChampion,
+    NotAnalysed,
     Parity,
     Size,
     UnscorableChampion,
@@ -33,6 +34,7 @@ from components.stage.config import check_section
 from components.types import record
 from components.types.dataset import Task
 from components.types.evaluation import METRIC_DIRECTIONS, Direction, Evaluation, MetricValue, SliceResult, SplitResult
+from components.types.tfx import AnalysisSlice, ModelAnalysis, ThresholdResult
 
 CANDIDATE, BASE, CHAMPION, DATA = "c" * 64, "b" * 64, "d" * 64, "e" * 64
 
@@ -70,6 +72,20 @@ def comparison(task=Task.BINARY, improvement=0.0, low=-0.005, **changes):
     return replace(made, **changes)
 
 
+def analysis():
+    return ModelAnalysis(
+        product_digest=CANDIDATE,
+        dataset_digest=DATA,
+        metrics=("auc", "log_loss"),
+        slices=(AnalysisSlice("", "", 200, {"auc": 0.9}), AnalysisSlice("city", "b", 40, {"log_loss": 0.4})),
+        thresholds=(
+            ThresholdResult("auc", "", "", "at least", 0.8, 0.9, True),
+            ThresholdResult("log_loss", "city", "b", "at most", 0.5, 0.4, True),
+        ),
+        blessed=True,
+    )
+
+
 def evidence(task=Task.BINARY, **changes):
     made = GateEvidence(
         product_digest=CANDIDATE,
@@ -81,6 +97,7 @@ def evidence(task=Task.BINARY, **changes):
         parity=Parity(CANDIDATE, 1e-6, 1e-4),
         size=Size(CANDIDATE, 1000),
         latency=Latency(CANDIDATE, 0.1, 0.2, 1.0, 2.0, 256, 1),
+        analysis=NotAnalysed("keras"),
     )
     return replace(made, **changes)
 
@@ -119,6 +136,62 @@ def test_evidence_survives_its_way_through_json():
     for champion in (comparison(), NoChampion("empty"), UnscorableChampion(CHAMPION, "no column x"), None):
         made = evidence(champion=champion)
         assert record.load(GateEvidence, record.dump(made)) == made
+
+
+class TestAnalysis:
+    def test_a_training_that_makes_none_has_no_verdict_on_it(self):
+        assert "analysis" not in {each.gate for each in judge(evidence(), GATES[Task.BINARY])}
+
+    def test_held_thresholds_of_the_judged_product_pass(self):
+        found = verdict_of("analysis", evidence(analysis=analysis()))
+        assert found.passed
+        assert found.reasons == (
+            "auc is 0.9 in the Evaluator's analysis, at least 0.8",
+            "log_loss of city = b is 0.4 in the Evaluator's analysis, at most 0.5",
+        )
+
+    def test_a_missing_analysis_is_refused(self):
+        found = verdict_of("analysis", evidence(analysis=None))
+        assert not found.passed
+        assert "missing" in found.reasons[0]
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"product_digest": BASE}, "the analysis is of bbbbbbbbbbbb"),
+            ({"dataset_digest": BASE}, "the analysis' data is of bbbbbbbbbbbb"),
+            ({"slices": ()}, "saw no row"),
+            ({"slices": (AnalysisSlice("", "", 0, {"auc": 0.9}),)}, "saw no row"),
+            ({"thresholds": ()}, "no threshold on all rows"),
+            ({"blessed": False}, "did not bless"),
+        ],
+    )
+    def test_an_analysis_that_says_nothing_of_the_product_is_refused(self, change, reason):
+        found = verdict_of("analysis", evidence(analysis=replace(analysis(), **change)))
+        assert not found.passed
+        assert reason in found.reasons[0]
+
+    @pytest.mark.parametrize(("auc", "allowed"), [(0.7999, False), (0.8, True), (None, False), (math.nan, False)])
+    def test_the_value_counts_and_not_what_the_analysis_says_of_it(self, auc, allowed):
+        everything, *others = analysis().slices
+        slices = (replace(everything, metrics={"auc": auc}), *others)
+        assert verdict_of("analysis", evidence(analysis=replace(analysis(), slices=slices))).passed is allowed
+
+    @pytest.mark.parametrize(("loss", "allowed"), [(0.5, True), (0.5001, False)])
+    def test_one_slice_beyond_its_threshold_refuses(self, loss, allowed):
+        everything, city = analysis().slices
+        slices = (everything, replace(city, metrics={"log_loss": loss}))
+        assert verdict_of("analysis", evidence(analysis=replace(analysis(), slices=slices))).passed is allowed
+
+    def test_a_slice_that_is_gone_is_refused(self):
+        found = verdict_of("analysis", evidence(analysis=replace(analysis(), slices=analysis().slices[:1])))
+        assert not found.passed
+        assert "could not be computed" in found.reasons[0]
+
+    def test_it_survives_its_way_through_json(self):
+        for each in (analysis(), NotAnalysed("keras"), None):
+            made = evidence(analysis=each)
+            assert record.load(GateEvidence, record.dump(made)) == made
 
 
 class TestAbsolute:

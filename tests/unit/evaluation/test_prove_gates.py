@@ -1,5 +1,7 @@
 """The proof itself: every break is refused, and without its guard every break comes through."""
 
+from dataclasses import replace
+
 import pytest
 
 from components.errors import BadInputError
@@ -7,9 +9,12 @@ from components.evaluation.gates.findings import Finding
 from components.evaluation.proof.outcome import CONTROL
 from components.evaluation.record.config import EvaluationSection
 from components.evaluation.record.stage import evaluate
-from components.stage.files import tree_digest
+from components.stage.files import tree_digest, write_json
+from components.types import record
 from components.types.dataset import Task
 from components.types.evaluation import Direction, MetricValue
+from components.types.tfx import ANALYSIS_FILE, TFX_DIR, AnalysisSlice, ModelAnalysis, ThresholdResult
+from components.types.training import RESULT_FILE, TrainingResult
 from components.validation.verdict import CheckOutcome
 from pipelines.prove_gates import prove_gates
 
@@ -67,6 +72,50 @@ def test_ten_broken_copies_are_refused_by_the_gate_that_is_there_for_it_and_the_
     assert not proofs[CONTROL].refused
     assert all(each.reason and "/tmp" not in each.reason for each in proofs.values())
     assert tree_digest(project.root) == before
+
+
+ANALYSIS_BREAKS = {"analysis of another product": "analysis", "missed threshold": "analysis"}
+
+
+def analyse(project, training="small-net"):
+    """Leave an analysis, as a TFX training does."""
+    folder = project.out / "trainings" / training
+    result = record.read(TrainingResult, folder / RESULT_FILE)
+    found = ModelAnalysis(
+        result.product_digest,
+        result.dataset_digest,
+        ("auc",),
+        (AnalysisSlice("", "", 200, {"auc": 0.95}),),
+        (ThresholdResult("auc", "", "", "at least", 0.8, 0.95, True),),
+        True,
+    )
+    write_json(folder / TFX_DIR / ANALYSIS_FILE, found)
+    write_json(folder / RESULT_FILE, replace(result, native_files=(f"{TFX_DIR}/{ANALYSIS_FILE}",)))
+
+
+def test_an_analysis_is_broken_as_well_where_the_training_makes_one(finished_run):
+    project = finished_run()
+    analyse(project)
+    proofs = outcomes(project)
+    assert {name: each.gate for name, each in proofs.items() if name != CONTROL} == BREAKS | ANALYSIS_BREAKS
+    assert all(each.as_expected for each in proofs.values()), [p for p in proofs.values() if not p.as_expected]
+
+
+def test_an_analysis_that_should_be_there_and_is_not_is_no_control(finished_run):
+    project = finished_run()
+    analyse(project)
+    (project.out / "trainings" / "small-net" / TFX_DIR / ANALYSIS_FILE).unlink()
+    proof = outcomes(project)[CONTROL]
+    assert not proof.as_expected
+    assert proof.gate == "analysis"
+
+
+@pytest.mark.parametrize("name", list(ANALYSIS_BREAKS))
+def test_without_the_gate_a_broken_analysis_comes_through(name, finished_run, monkeypatch):
+    project = finished_run()
+    analyse(project)
+    monkeypatch.setattr(f"{GATES_FOLDER}.judge.analysis", let_pass)
+    assert not outcomes(project)[name].refused
 
 
 def test_without_a_run_there_is_nothing_to_prove(finished_run):
