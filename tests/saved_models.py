@@ -145,7 +145,7 @@ def _sum(tf: Any, module: Any, offset: float) -> Any:
     def answer(inputs: Any) -> Any:
         x = inputs["x"]
         most, nothing = tf.reduce_max(x), tf.constant(0.0, tf.float64)
-        few, many = tf.constant(300.0, tf.float64), tf.constant(1e300, tf.float64)
+        few, many = tf.constant(100.0, tf.float64), tf.constant(1e300, tf.float64)
         rounds = tf.where(most > HANGS, many, tf.where(most > SLOW, few, nothing))
         matrix = tf.ones([400, 400], tf.float64)
         worked = tf.while_loop(

@@ -92,7 +92,7 @@ def unpack(content: memoryview, header_bytes: int) -> tuple[Header, dict[str, ND
     """
     try:
         header = json.loads(bytes(content[:header_bytes]))
-        described = [(name, kind, tuple(shape), size) for name, kind, shape, size in header.pop(TENSORS)]
+        described = [(name, str(kind), tuple(shape), size) for name, kind, shape, size in header.pop(TENSORS)]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FrameError(f"a frame's header cannot be read: {type(error).__name__}") from error
     tensors, at = {}, header_bytes
@@ -127,7 +127,7 @@ def _payload(name: str, array: NDArray[Any]) -> tuple[str, bytes]:
     return kind, array.astype(_DTYPES[kind], copy=False).tobytes()
 
 
-def _tensor(name: str, kind: Any, shape: tuple[int, ...], payload: memoryview) -> NDArray[Any]:
+def _tensor(name: str, kind: str, shape: tuple[int, ...], payload: memoryview) -> NDArray[Any]:
     count = prod(shape)
     if kind == STRING:
         return _strings(name, count, payload).reshape(shape)

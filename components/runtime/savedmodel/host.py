@@ -91,7 +91,6 @@ class Host:
 
     def kill(self, number: int) -> None:
         """End a server at once; one that has ended is fine."""
-        self._state.forget(number)
         try:
             self._send({"kill": number})
         except OSError:  # gone, and its servers with it
