@@ -1,7 +1,7 @@
 """The components of a TFX pipeline and their order. Knows no preprocessing, no network and no runner.
 
 The functions that components call get their words through ``custom_config``: ``task`` (a `TrainingTask` as JSON),
-``feature_plan`` (the path of a `FeaturePlan`), and the architecture's own options by their names.
+``prepared_dir``, and the architecture's own options by their names.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ PUSHED_DIR = "pushed"
 METADATA_FILE = "metadata.sqlite"
 _SCHEMA_FILE = "schema.pbtxt"
 _RUN_FN = "components.training.tfx.run_fn.run_fn"
+_BATCHES_BY_SIZE = "--tfxio_use_byte_size_batching"
+"""Makes batches of rows by their bytes; by default Beam finds the size by the clock, from 1 upwards, which takes longer
+and lets sums of floats differ from run to run."""
 
 
 def make_pipeline(task: TrainingTask, settings: Settings, functions: Functions) -> Pipeline:
@@ -63,7 +66,7 @@ def make_pipeline(task: TrainingTask, settings: Settings, functions: Functions) 
         components=_components(task, settings, functions, root),
         enable_cache=False,  # DVC decides what is up to date; TFX's own key does not see the code
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / METADATA_FILE)),
-        beam_pipeline_args=list(settings.beam),
+        beam_pipeline_args=[*settings.beam, _BATCHES_BY_SIZE],
     )
 
 
@@ -109,7 +112,7 @@ def _custom_config(task: TrainingTask) -> dict[str, Any]:
         for name, value in task.parameters.items()
         if name.startswith(OPTION_PREFIX)
     }
-    return {**options, "task": record.dump(task), "feature_plan": str(task.prepared_dir / FEATURE_PLAN_FILE)}
+    return {**options, "task": record.dump(task), "prepared_dir": str(task.prepared_dir)}
 
 
 def _feature_plan(task: TrainingTask) -> FeaturePlan:

@@ -112,15 +112,14 @@ def _refusal(task: TrainingTask, found: tfx.Anomalies) -> ValidationRefusedError
 def _keep(task: TrainingTask, outputs: Outputs, product: Path, kept: Path) -> None:
     evaluator = outputs["Evaluator"]
     write_json(kept / tfx.ANALYSIS_FILE, read_analysis(evaluator["evaluation"], evaluator["blessing"], task, product))
-    metadata = task.output_dir / PIPELINE_DIR / METADATA_FILE
-    write_json(kept / tfx.LINEAGE_FILE, read_lineage(metadata))
     pushed = _pushed(task)
     replaced = {
-        str(pushed.resolve()): f"{PUSHED_DIR}/1",
+        str(pushed.resolve()): f"{task.training}/{PUSHED_DIR}/1",
         str(task.output_dir.resolve()): task.training,
         pushed.name: "1",
     }
-    keep_metadata(metadata, kept / tfx.METADATA_FILE, replaced)
+    keep_metadata(task.output_dir / PIPELINE_DIR / METADATA_FILE, kept / tfx.METADATA_FILE, replaced)
+    write_json(kept / tfx.LINEAGE_FILE, read_lineage(kept / tfx.METADATA_FILE))
 
 
 def _pushed(task: TrainingTask) -> Path:
