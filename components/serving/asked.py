@@ -1,4 +1,4 @@
-"""One prediction request: its bytes, who asks, and what each version made of it. Knows no routing.
+"""One prediction request: its bytes, who asks, and what each version made of it. Knows no routing and no protocol.
 
 The same request may be put to several versions, each with its own signature: so it is kept as it came, and understood
 by the plan of the version that is to answer.
@@ -16,8 +16,8 @@ import numpy as np
 from components.errors import BadInputError
 from components.runtime.batch import InvalidOutputError
 from components.runtime.protocol import Stop
-from components.serving import inference_v2, invocations
 from components.serving.input_plan import Batch
+from components.serving.protocol import Answer, Protocol
 from components.serving.reply import Reply
 from components.serving.served_model import ServedModel, Stopwatch
 from components.serving.split import LONGEST_ID, REQUEST_ID_HEADER, key_of, user_key
@@ -32,13 +32,13 @@ _VISIBLE = frozenset(range(0x21, 0x7F))
 class Asked:
     """A request for predictions; `attempts` grows while it is answered."""
 
-    __slots__ = ("_user", "_user_header", "attempts", "body", "headers", "is_infer", "most_rows", "request_id")
+    __slots__ = ("_user", "_user_header", "attempts", "body", "headers", "most_rows", "protocol", "request_id")
 
     def __init__(
-        self, is_infer: bool, headers: Mapping[bytes, bytes], request_id: bytes, most_rows: int, user_header: bytes
+        self, protocol: Protocol, headers: Mapping[bytes, bytes], request_id: bytes, most_rows: int, user_header: bytes
     ) -> None:
-        self.is_infer = is_infer
-        """Whether it speaks the Open Inference Protocol, or else MLflow's."""
+        self.protocol = protocol
+        """How it is written, and how its answer is."""
         self.headers = headers
         self.body = b""
         self.most_rows = most_rows
@@ -67,22 +67,16 @@ class Asked:
             RequestRefusedError: the body is malformed or too long.
             SchemaError: its values are not what the model takes.
         """
-        if self.is_infer:
-            length = self.headers.get(b"inference-header-content-length")
-            question = inference_v2.parse(self.body, length, model, self.most_rows)
-            return Attempt(model, role, question.batch, question)
-        kind = self.headers.get(b"content-type", b"")
-        return Attempt(model, role, invocations.parse(self.body, kind, model, self.most_rows), None)
+        batch, answer = self.protocol(self.body, self.headers, model, self.most_rows)
+        return Attempt(model, role, batch, answer)
 
 
 class Attempt:
     """What one version made of a request."""
 
-    __slots__ = ("_question", "bad", "batch", "model", "outputs", "role", "seconds")
+    __slots__ = ("_answer", "bad", "batch", "model", "outputs", "role", "seconds")
 
-    def __init__(
-        self, model: ServedModel, role: Role | None, batch: Batch | None, question: inference_v2.Question | None
-    ) -> None:
+    def __init__(self, model: ServedModel, role: Role | None, batch: Batch | None, answer: Answer | None) -> None:
         self.model = model
         self.role = role
         """What it was asked as; None where the request named the version."""
@@ -93,7 +87,8 @@ class Attempt:
         self.seconds = 0.0
         """How long the prediction alone took; measured only where a judge listens."""
         self.bad: BadEvent | None = None
-        self._question = question
+        self._answer = answer
+        """Writes the response; None where nobody gets one."""
 
     def compute(self, stop: Stop | None = None) -> None:
         """Predict.
@@ -130,9 +125,8 @@ class Attempt:
     def reply(self) -> Reply:
         """Return the response that this answer makes."""
         assert self.outputs is not None
-        if self._question is not None:
-            return inference_v2.answer(self.model, self._question, self.outputs)
-        return invocations.answer(self.model, self.outputs)
+        assert self._answer is not None
+        return self._answer(self.model, self.outputs)
 
 
 def failed(model: ServedModel, role: Role | None, bad: BadEvent, seconds: float) -> Attempt:

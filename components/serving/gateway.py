@@ -19,7 +19,6 @@ from components.serving.admission import Admission
 from components.serving.asked import Asked, Attempt, request_id
 from components.serving.body_reading import ClientGoneError, Receive, read_body
 from components.serving.information import inform, version
-from components.serving.input_plan import listed, nearest_name
 from components.serving.labels import take_labels
 from components.serving.measurements import Measurements
 from components.serving.model_table import PAGE_ROUTE, Action, ModelTable, Route
@@ -28,6 +27,7 @@ from components.serving.refusals import RequestRefusedError
 from components.serving.reply import Reply, refusal
 from components.serving.split import REQUEST_ID_HEADER, USER_HEADER
 from components.serving.traffic import answer_apart, answer_by
+from components.serving.unknown_paths import no_model, unknown_path
 from components.types.judging import GatewayStatus, WorkerStatus
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ class Gateway:
         headers = dict(scope["headers"])
         identity = request_id(headers)
         asked = None
-        if route is not None and route.predicts:
-            asked = Asked(route.action is Action.INFER, headers, identity, self.limits.rows, self._user_header)
+        if route is not None and route.protocol is not None:
+            asked = Asked(route.protocol, headers, identity, self.limits.rows, self._user_header)
         try:
             reply = await self._reply(route, asked, scope, headers, receive)
         except ClientGoneError:
@@ -179,7 +179,7 @@ class Gateway:
     ) -> Reply:
         refused = self._admission.refused(route, scope["method"], headers, self.in_flight)
         if refused is not None or route is None:
-            return refused or self._unknown_path(scope["path"])
+            return refused or unknown_path(scope["path"], self.table)
         if not route.takes_body:
             return await inform(self, route, scope)
         self.in_flight += 1
@@ -206,7 +206,7 @@ class Gateway:
 
     async def _prediction(self, route: Route, asked: Asked) -> Reply:
         if route.model is None:
-            raise self._no_model(route)
+            raise no_model(route, self.table)
         if route.judged is not None:
             return await route.judged.answer(asked, self.limits.time_s)
         if route.is_apart:
@@ -215,7 +215,7 @@ class Gateway:
 
     def _labels(self, route: Route, body: bytes) -> Reply:
         if route.model is None or route.traffic is None:
-            raise self._no_model(route)
+            raise no_model(route, self.table)
         judge = route.traffic.judge
         known = judge.labelled if judge is not None else lambda request, label: False  # noqa: ARG005
         return take_labels(body, route.model.signature, self.limits.rows, known)
@@ -249,14 +249,6 @@ class Gateway:
             status,
         )
 
-    def _no_model(self, route: Route) -> RequestRefusedError:
-        names = sorted({*self.table.traffic, *self.table.unavailable})
-        if route.unavailable or not names:
-            return RequestRefusedError(503, route.unavailable or "no model is served yet")
-        return RequestRefusedError(
-            400, f"several models are served, {listed(names)}: say which, as in /invocations?model={names[0]}"
-        )
-
     def _invoked(self, scope: Mapping[str, Any]) -> Route:
         """Return the route of ``/invocations`` with several models, where the query says which."""
         table = self.table
@@ -264,13 +256,3 @@ class Gateway:
         if len(names) == 1 and (route := table.routes.get(f"/models/{names[0]}/invocations")) is not None:
             return route
         return Route(Action.INVOKE_ANY)
-
-    def _unknown_path(self, path: str) -> Reply:
-        if path.startswith(("/v2/models/", "/models/")):
-            versions = (
-                f"{name} version {number}"
-                for name, each in self.table.traffic.items()
-                for number in sorted(each.versions)
-            )
-            return refusal(404, f"no such model or version: {path[:120]}; served here: {listed(versions) or 'none'}")
-        return refusal(404, f"no such path: {path[:120]}{nearest_name(path, self.table.routes)}")

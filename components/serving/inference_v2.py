@@ -7,6 +7,7 @@ unknown keys, parameters, outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from components.serving.binary_tensors import DATATYPES, to_bytes
 from components.serving.infer_tensors import TensorReader
 from components.serving.input_plan import Batch, listed
 from components.serving.json_body import parse_object, require_unique_keys
+from components.serving.protocol import Answer
 from components.serving.refusals import RequestRefusedError, shown
 from components.serving.reply import OCTETS, Reply
 from components.serving.served_model import ServedModel
@@ -27,20 +29,19 @@ _LENGTH_HEADER = b"inference-header-content-length"
 
 
 class Question(NamedTuple):
-    """One infer request, understood."""
+    """What one infer request wants beside its rows."""
 
-    batch: Batch
     id: str | None
     outputs: Mapping[str, bool]
     """The outputs that are wanted, and whether each as binary."""
 
 
-def parse(body: bytes, json_length: bytes | None, model: ServedModel, most_rows: int) -> Question:
-    """Return what a request asks.
+def parse(body: bytes, headers: Mapping[bytes, bytes], model: ServedModel, most_rows: int) -> tuple[Batch, Answer]:
+    """Return the rows that a request asks about, and how they are answered.
 
     Args:
         body: The whole body: JSON, and binary tensors behind it.
-        json_length: The header that says where the JSON ends, if there is one.
+        headers: One of them says where the JSON ends, if there are binary tensors.
         model: Whom it asks.
         most_rows: How many rows it may ask about.
 
@@ -48,7 +49,7 @@ def parse(body: bytes, json_length: bytes | None, model: ServedModel, most_rows:
         RequestRefusedError: the body is malformed or too long.
         SchemaError: its tensors are not the model's.
     """
-    text, binary = _split_body(body, json_length)
+    text, binary = _split_body(body, headers.get(_LENGTH_HEADER))
     payload = parse_object(text)
     if not payload.keys() <= _REQUEST_KEYS:
         raise SchemaError(
@@ -64,10 +65,10 @@ def parse(body: bytes, json_length: bytes | None, model: ServedModel, most_rows:
     batch = reader.read(tensors)
     outputs, output_keys = _wanted(payload, model)
     require_unique_keys(text, len(payload) + reader.keys + output_keys)
-    return Question(batch, identity, outputs)
+    return batch, partial(answer, Question(identity, outputs))
 
 
-def answer(model: ServedModel, question: Question, outputs: Mapping[str, np.ndarray]) -> Reply:
+def answer(question: Question, model: ServedModel, outputs: Mapping[str, np.ndarray]) -> Reply:
     """Return the response to one request."""
     head: dict[str, Any] = {"model_name": model.ref.model, "model_version": model.version}
     if question.id is not None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from components.errors import BadInputError
-from components.serving import inference_v2
+from components.serving import inference_v2, tensorflow_model
 from components.serving.input_plan import listed
 from components.serving.model_table import Action, Route
 from components.serving.refusals import RequestRefusedError, shown
@@ -33,6 +33,8 @@ async def inform(gateway: Gateway, route: Route, scope: Mapping[str, Any]) -> Re
             return _readiness(gateway)
         case Action.MODEL | Action.MODEL_READY:
             return _model(route)
+        case Action.PREDICT_STATUS | Action.PREDICT_METADATA:
+            return _tensorflow(route)
         case Action.METRICS:
             return await _metrics(gateway)
         case Action.VERSION:
@@ -64,6 +66,16 @@ def _model(route: Route) -> Reply:
         return Reply(200, orjson.dumps({"name": model.ref.model, "ready": True}))
     loaded = sorted(route.traffic.versions) if route.traffic else []
     return Reply(200, orjson.dumps(inference_v2.metadata(model, [str(each) for each in loaded])))
+
+
+def _tensorflow(route: Route) -> Reply:
+    if route.action is Action.PREDICT_STATUS:
+        named = [route.model] if route.model is not None else []
+        known = route.traffic.versions.values() if route.role is not None and route.traffic is not None else named
+        content = tensorflow_model.status(known) if known else None
+    else:
+        content = None if route.model is None else tensorflow_model.metadata(route.model)
+    return refusal(503, route.unavailable) if content is None else Reply(200, orjson.dumps(content))
 
 
 async def _metrics(gateway: Gateway) -> Reply:

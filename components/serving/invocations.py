@@ -7,8 +7,7 @@ a row, of ``prediction`` and for classification ``probabilities`` in the order o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,12 @@ import orjson
 
 from components.errors import SchemaError
 from components.runtime.protocol import PREDICTION, PROBABILITIES
-from components.serving.columns import Values
 from components.serving.csv_rows import csv_columns
 from components.serving.input_plan import Batch, InputPlan, listed
 from components.serving.json_body import parse_object, require_unique_keys
+from components.serving.json_rows import columns_of_records, require_rows
 from components.serving.nesting import flat_values
+from components.serving.protocol import Answer
 from components.serving.refusals import RequestRefusedError, shown
 from components.serving.reply import Reply
 from components.serving.served_model import ServedModel
@@ -31,25 +31,18 @@ _JSON_TYPE = b"application/json"
 _CSV_TYPE = b"text/csv"
 
 
-def parse(body: bytes, content_type: bytes, model: ServedModel, most_rows: int) -> Batch:
-    """Return the rows that a request asks about.
+def parse(body: bytes, headers: Mapping[bytes, bytes], model: ServedModel, most_rows: int) -> tuple[Batch, Answer]:
+    """Return the rows that a request asks about, and how they are answered.
 
     Raises:
         RequestRefusedError: the body is of another format, or too long.
         SchemaError: its columns or values are not the model's.
     """
-    if content_type == _JSON_TYPE:
-        return _parse_json(body, model.plan, most_rows)
-    kind, _, parameters = content_type.partition(b";")
-    if parameters and parameters.strip().lower().replace(b'"', b"") != b"charset=utf-8":
-        raise RequestRefusedError(
-            415, f"content type parameter {shown(parameters.decode('latin-1'))}; only charset=utf-8 is known"
-        )
-    kind = kind.strip().lower()
-    if kind == _JSON_TYPE:
-        return _parse_json(body, model.plan, most_rows)
+    content_type = headers.get(b"content-type", b"")
+    if content_type == _JSON_TYPE or (kind := _kind(content_type)) == _JSON_TYPE:
+        return _parse_json(body, model.plan, most_rows), answer
     if kind == _CSV_TYPE:
-        return _parse_csv(body, model.plan, most_rows)
+        return _parse_csv(body, model.plan, most_rows), answer
     raise RequestRefusedError(
         415, f"content type {shown(kind.decode('latin-1'))}; expected application/json or text/csv"
     )
@@ -67,6 +60,16 @@ def answer(model: ServedModel, outputs: Mapping[str, np.ndarray]) -> Reply:
     return Reply(200, orjson.dumps(content))
 
 
+def _kind(content_type: bytes) -> bytes:
+    """Return a content type without its parameters, of which only UTF-8's is known."""
+    kind, _, parameters = content_type.partition(b";")
+    if parameters and parameters.strip().lower().replace(b'"', b"") != b"charset=utf-8":
+        raise RequestRefusedError(
+            415, f"content type parameter {shown(parameters.decode('latin-1'))}; only charset=utf-8 is known"
+        )
+    return kind.strip().lower()
+
+
 def _parse_json(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
     payload = parse_object(body)
     form = next(iter(payload), "")
@@ -76,9 +79,9 @@ def _parse_json(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
     if form == "dataframe_split":
         return _split(body, payload, plan, most_rows)
     if form == "dataframe_records":
-        columns = _records(content, plan.columns, plan, "column")
+        columns = columns_of_records(content, plan.columns, plan, "column")
         require_unique_keys(body, len(payload) + len(content) * len(plan.columns))
-        _require_rows(len(content), most_rows)
+        require_rows(len(content), most_rows)
         return plan.from_columns(columns)
     return _tensors(body, payload, form, plan, most_rows)
 
@@ -99,7 +102,7 @@ def _parse_csv(body: bytes, plan: InputPlan, most_rows: int) -> Batch:
     except UnicodeDecodeError as error:
         raise SchemaError(f"the body is not UTF-8 at byte {error.start}") from None
     columns = csv_columns(text, plan, most_rows)
-    _require_rows(len(columns[0]), most_rows)
+    require_rows(len(columns[0]), most_rows)
     return plan.from_columns(columns)
 
 
@@ -115,7 +118,7 @@ def _split(body: bytes, payload: dict[str, Any], plan: InputPlan, most_rows: int
     if "index" in content and (type(content["index"]) is not list or len(content["index"]) != len(data)):
         raise SchemaError("`index` of `dataframe_split` must be a list as long as `data`")
     require_unique_keys(body, len(payload) + len(content))
-    _require_rows(len(data), most_rows)
+    require_rows(len(data), most_rows)
     if not (set(map(type, data)) <= {list} and set(map(len, data)) <= {len(names)}):
         raise _first_bad_row(data, len(names))
     return plan.from_rows(data, order)
@@ -130,25 +133,6 @@ def _first_bad_row(data: list[Any], width: int) -> SchemaError:
     raise AssertionError("every row is as wide as it should be")
 
 
-def _records(content: Any, names: tuple[str, ...], plan: InputPlan, word: str) -> Sequence[Values]:
-    """Return the columns of ``[{"name": value, ...}, ...]`` in the order of `names`."""
-    if type(content) is not list:
-        raise SchemaError(f"expected a list of records, found {shown(content)}")
-    if set(map(type, content)) <= {dict} and set(map(len, content)) <= {len(names)}:
-        try:
-            return [list(map(itemgetter(name), content)) for name in names]
-        except KeyError:  # as many keys as there should be, but others: say which
-            pass
-    for row, record in enumerate(content):
-        if type(record) is not dict:
-            raise SchemaError(f"row {row}: expected an object, found {shown(record)}")
-        try:
-            plan.order_of(list(record), names, word)
-        except SchemaError as error:
-            raise SchemaError(f"row {row}: {error}") from None
-    raise AssertionError("every record has the keys it should have")
-
-
 def _tensors(body: bytes, payload: dict[str, Any], form: str, plan: InputPlan, most_rows: int) -> Batch:
     content, names = payload[form], plan.tensor_names
     if form == "inputs" and type(content) is dict:
@@ -156,7 +140,7 @@ def _tensors(body: bytes, payload: dict[str, Any], form: str, plan: InputPlan, m
         given = list(content.values())
         tensors, keys = [given[i] for i in order], len(content)
     elif type(content) is list and content and type(content[0]) is dict:
-        tensors, keys = list(_records(content, names, plan, "input")), len(content) * len(names)
+        tensors, keys = columns_of_records(content, names, plan, "input"), len(content) * len(names)
     elif len(names) == 1:
         tensors, keys = [content], 0
     else:
@@ -165,15 +149,6 @@ def _tensors(body: bytes, payload: dict[str, Any], form: str, plan: InputPlan, m
     if type(tensors[0]) is not list:
         raise SchemaError(f"input `{names[0]}`: expected a list with one value a row, found {shown(tensors[0])}")
     rows = len(tensors[0])
-    _require_rows(rows, most_rows)
+    require_rows(rows, most_rows)
     flat = [flat_values(v, (rows, *spec.shape), spec.name) for spec, v in zip(plan.inputs, tensors, strict=True)]
     return plan.from_tensors(flat, rows)
-
-
-def _require_rows(rows: int, most_rows: int) -> None:
-    if not rows:
-        raise SchemaError("the request has no rows; expected at least one")
-    if rows > most_rows:
-        raise RequestRefusedError(
-            413, f"the request has more than {most_rows} rows; send fewer, or use `towpath predict`"
-        )

@@ -16,9 +16,10 @@ import orjson
 from components.serving.refusals import RequestRefusedError
 
 DEEPEST = 32
-"""Deepest nesting of brackets. No request of either protocol needs more than seven, so that a body which a protocol
+"""Deepest nesting of brackets. No request of any protocol needs more than seven, so that a body which a protocol
 accepts is never too deep; the number is only looked for once a body was refused, to say the real reason."""
 
+_TOO_DEEP = f"the body is nested deeper than {DEEPEST} levels"
 _LARGE = 8_192
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
@@ -49,10 +50,13 @@ def require_unique_keys(body: bytes, keys: int) -> None:
             as keys prove that none was dropped; only otherwise is every object looked at.
 
     Raises:
-        RequestRefusedError: a key is given twice.
+        RequestRefusedError: a key is given twice, or nested too deep to be looked for.
     """
     if _colons(body) != keys:
-        json.loads(body, object_pairs_hook=_unique)
+        try:
+            json.loads(body, object_pairs_hook=_unique)
+        except RecursionError:  # orjson reads a little deeper than this
+            raise RequestRefusedError(400, _TOO_DEEP) from None
 
 
 def is_too_deep(body: bytes) -> bool:
@@ -85,7 +89,7 @@ def _why_not_json(body: bytes, error: orjson.JSONDecodeError) -> str:
     if not body.strip():
         return "the body is empty; expected a JSON object"
     if is_too_deep(body):
-        return f"the body is nested deeper than {DEEPEST} levels"
+        return _TOO_DEEP
     if _LITERAL.search(body) and _LITERAL.search(_STRING.sub(b"", body)):
         return "the body holds NaN or Infinity, which are no JSON; send null for a missing value"
     return f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"

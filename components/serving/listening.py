@@ -3,36 +3,47 @@
 Each worker has a listening socket of its own on the same port (SO_REUSEPORT): Linux then spreads new connections
 evenly over them, where workers that share one socket leave most connections to whichever wakes first. The parent keeps
 every socket open, so that a worker that dies loses no connection it had not accepted yet: its successor accepts them.
+
+Binding a port does not make it one's own: another gateway may bind it too until one of both listens, which is only
+after its models are loaded, and with SO_REUSEPORT even then. So a gateway also holds the port's name (`_held`).
 """
 
 from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from components.errors import InfrastructureError
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket bound to a port that is nobody else's; 0 takes a free one.
+@contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """Give a socket bound to a port that is nobody else's for the block; 0 takes a free one.
 
     Raises:
         InfrastructureError: the port is taken, or the address is not this machine's.
     """
-    return _bound(host, port, shared=False)
+    with _bound(host, port, shared=False) as listener, _held(listener):
+        yield listener
 
 
-def listen_for_workers(host: str, port: int, workers: int) -> list[socket.socket]:
-    """Return a socket per worker, all bound to one port that is nobody else's.
+@contextmanager
+def listen_for_workers(host: str, port: int, workers: int) -> Iterator[list[socket.socket]]:
+    """Give a socket per worker, all bound to one port that is nobody else's for the block.
 
     Raises:
         InfrastructureError: the port is taken, or the address is not this machine's.
     """
-    with _bound(host, port, shared=False) as probe:  # with SO_REUSEPORT at once, we would join another gateway
+    with listen(host, port) as probe, ExitStack() as kept:  # with SO_REUSEPORT at once, we would join another gateway
         port = probe.getsockname()[1]
-        if not can_share_ports():
-            return [probe.dup() for _ in range(workers)]
-    return [listen_beside(host, port) for _ in range(workers)]
+        if can_share_ports():
+            probe.close()
+            made = (listen_beside(host, port) for _ in range(workers))
+        else:
+            made = (probe.dup() for _ in range(workers))
+        yield [kept.enter_context(each) for each in made]
 
 
 def listen_beside(host: str, port: int) -> socket.socket:
@@ -42,6 +53,11 @@ def listen_beside(host: str, port: int) -> socket.socket:
         InfrastructureError: the port was taken meanwhile.
     """
     return _bound(host, port, shared=True)
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> InfrastructureError:
+    """Return what is said where a port or an address is not to be had."""
+    return InfrastructureError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port")
 
 
 def can_share_ports() -> bool:
@@ -59,5 +75,24 @@ def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise InfrastructureError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+        raise cannot_listen(host, port, error) from error
     return listener
+
+
+@contextmanager
+def _held(listener: socket.socket) -> Iterator[None]:
+    """Hold the name of a socket's address and port for the block.
+
+    It is a name that Linux keeps (an abstract socket): only one process can have it, in the same network namespace as
+    the port, and it ends with the process in whichever way. Elsewhere a bound port is not shared to begin with.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    host, port = listener.getsockname()[:2]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as name:
+        try:
+            name.bind(f"\0towpath-gateway-{host}:{port}")
+        except OSError as error:
+            raise cannot_listen(host, port, error) from error
+        yield

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from components.serving import inference_v2, invocations, tensorflow_rest
+from components.serving.protocol import Protocol
 from components.serving.served_model import ServedModel
 from components.serving.traffic import Traffic
 from components.types.release import Role
@@ -29,13 +31,21 @@ class Action(Enum):
     INFER = auto()
     INVOKE = auto()
     INVOKE_ANY = auto()
+    PREDICT = auto()
+    PREDICT_STATUS = auto()
+    PREDICT_METADATA = auto()
     LABELS = auto()
     STATUS = auto()
     HEALTH = auto()
     PAGE = auto()
 
 
-_PREDICTING = frozenset({Action.INFER, Action.INVOKE, Action.INVOKE_ANY})
+_PROTOCOLS: Mapping[Action, Protocol] = {
+    Action.INFER: inference_v2.parse,
+    Action.INVOKE: invocations.parse,
+    Action.INVOKE_ANY: invocations.parse,
+    Action.PREDICT: tensorflow_rest.parse,
+}
 _OPEN = frozenset({Action.LIVE, Action.READY, Action.PING})
 """Health is answered without a token: whoever probes it learns nothing else."""
 
@@ -71,17 +81,19 @@ class Route:
     """What the version is asked as; None where the path names it."""
     is_apart: bool = False
     """Whether the version may hang, because it is not stable: it never computes on the event loop."""
-    predicts: bool = field(init=False)
+    protocol: Protocol | None = field(init=False)
+    """What is spoken where predictions are asked for."""
     takes_body: bool = field(init=False)
     is_open: bool = field(init=False)
     judged: Traffic | None = field(init=False)
     """The traffic whose judge hears of the requests that come this way."""
 
     def __post_init__(self) -> None:  # once per swap: looking an enum up in a set costs each request 0.5 µs
-        object.__setattr__(self, "predicts", self.action in _PREDICTING)
-        object.__setattr__(self, "takes_body", self.predicts or self.action is Action.LABELS)
+        predicts = self.action in _PROTOCOLS
+        object.__setattr__(self, "protocol", _PROTOCOLS.get(self.action))
+        object.__setattr__(self, "takes_body", predicts or self.action is Action.LABELS)
         object.__setattr__(self, "is_open", self.action in _OPEN)
-        heard = self.predicts and self.role is not None and self.traffic is not None and self.traffic.judge is not None
+        heard = predicts and self.role is not None and self.traffic is not None and self.traffic.judge is not None
         object.__setattr__(self, "judged", self.traffic if heard else None)
 
 
@@ -117,10 +129,16 @@ def make_routes(traffic: Mapping[str, Traffic], unavailable: Mapping[str, str]) 
     """Return every path that the gateway knows, so that finding one costs a single look-up."""
     routes = {path: Route(action) for path, action in _FIXED.items()}
     for name, each in traffic.items():
-        for version, model in each.versions.items():
-            is_apart = version != each.split.stable
-            pinned = Route(Action.MODEL, model, traffic=each, role=None, is_apart=is_apart)
-            _add_paths(routes, f"/v2/models/{name}/versions/{version}", pinned)
+        pinned = {
+            version: Route(Action.MODEL, model, traffic=each, role=None, is_apart=version != each.split.stable)
+            for version, model in each.versions.items()
+        }
+        for version, route in pinned.items():
+            _add_inference_v2(routes, f"/v2/models/{name}/versions/{version}", route)
+            _add_tensorflow_rest(routes, f"/v1/models/{name}/versions/{version}", route)
+        for role in Role:
+            if (version := getattr(each.split, role.value)) in pinned:
+                _add_tensorflow_rest(routes, f"/v1/models/{name}/labels/{role.value}", pinned[version])
         reason = "" if each.stable else f"model {name} has no stable version yet"
         _add_model(routes, name, Route(Action.MODEL, each.stable, unavailable.get(name, reason), each))
     for name in unavailable.keys() - traffic.keys():
@@ -132,11 +150,18 @@ def make_routes(traffic: Mapping[str, Traffic], unavailable: Mapping[str, str]) 
 
 
 def _add_model(routes: dict[str, Route], name: str, route: Route) -> None:
-    _add_paths(routes, f"/v2/models/{name}", route)
+    _add_inference_v2(routes, f"/v2/models/{name}", route)
+    _add_tensorflow_rest(routes, f"/v1/models/{name}", route)
     routes[f"/models/{name}/invocations"] = replace(route, action=Action.INVOKE)
     routes[f"/models/{name}/labels"] = replace(route, action=Action.LABELS)
 
 
-def _add_paths(routes: dict[str, Route], prefix: str, route: Route) -> None:
+def _add_inference_v2(routes: dict[str, Route], prefix: str, route: Route) -> None:
     for suffix, action in (("", Action.MODEL), ("/ready", Action.MODEL_READY), ("/infer", Action.INFER)):
+        routes[prefix + suffix] = replace(route, action=action)
+
+
+def _add_tensorflow_rest(routes: dict[str, Route], prefix: str, route: Route) -> None:
+    paths = (("", Action.PREDICT_STATUS), ("/metadata", Action.PREDICT_METADATA), (":predict", Action.PREDICT))
+    for suffix, action in paths:
         routes[prefix + suffix] = replace(route, action=action)

@@ -21,7 +21,7 @@ from uvicorn.server import Server
 from components.serving.board import Board, KillSwitch
 from components.serving.connection import guarded, watch_deadlines
 from components.serving.gateway import Gateway
-from components.serving.listening import listen
+from components.serving.listening import cannot_listen, listen
 from components.serving.options import GatewayOptions, check_options
 from components.serving.pulse import Pulse
 from components.serving.snapshot_watch import SnapshotWatch
@@ -62,6 +62,7 @@ def serve_on(listener: socket.socket, options: GatewayOptions, board: Board, tel
 
     Raises:
         ConfigError: there is no snapshot to start with.
+        InfrastructureError: somebody else, who is no gateway, listens on the port since it was bound.
     """
     predictions = _prediction_log(options, board.worker)
     gateway = Gateway(
@@ -99,6 +100,7 @@ class _GatewayServer(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Load the snapshot, then listen: a client that can connect gets an answer."""
+        assert sockets
         watch = SnapshotWatch(self._gateway, self._options.snapshot, self._options.poll_s)
         with suppress(NotImplementedError):  # no signals but Ctrl-C on Windows
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.wake)
@@ -107,6 +109,12 @@ class _GatewayServer(Server):
         pulse.beat()  # whoever asks the first question sees this worker, and a kill switch holds before it
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not walk it during requests
+        for each in sockets:
+            try:
+                each.listen(self.config.backlog)
+            except OSError as error:  # which uvloop would keep to itself, and serve nobody
+                host, port, *_ = each.getsockname()
+                raise cannot_listen(host, port, error) from error
         await super().startup(sockets)
         self._background = [
             asyncio.create_task(watch.run()),

@@ -240,8 +240,10 @@ def serve_by_workers(options: GatewayOptions) -> int:
     """
     check_options(options)
     log_to_stderr()
-    listeners = listen_for_workers(options.host, options.port, options.workers)
-    with own_state_folder(options, listeners[0].getsockname()[1]) as folder:
+    with (
+        listen_for_workers(options.host, options.port, options.workers) as listeners,
+        own_state_folder(options, listeners[0].getsockname()[1]) as folder,
+    ):
         return Workers(options, listeners, folder).run()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -212,3 +213,31 @@ def test_a_port_and_a_state_folder_belong_to_one_gateway(two, products, tmp_path
         assert sentence in done.stderr
         assert done.returncode == code
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("workers", [("2", "2"), ("1", "2"), ("1", "1")])
+def test_of_gateways_started_at_the_same_moment_on_one_port_one_serves(running, products, tmp_path, workers):
+    running.place(1, ("sum", 3, products["sum"]))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "components.serving", "--snapshot", str(running.snapshot), "--port", str(port)]
+    processes = []
+    for number, several in enumerate(workers):
+        options = ["--workers", several, "--state-dir", str(tmp_path / f"state-{number}")]
+        options += ["--port-file", str(tmp_path / f"port-{number}")]
+        processes.append(subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True))
+    try:
+        running.wait_for(lambda: any(each.poll() is not None for each in processes))
+        (refused,) = (each for each in processes if each.poll() is not None)
+        assert refused.returncode == 1
+        assert (
+            f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another port" in refused.stderr.read()
+        )
+        running.wait_for(lambda: any((tmp_path / f"port-{number}").exists() for number in range(2)))
+        running.port = port
+        assert set(answers(running, 40)) == {200}
+        assert sum((tmp_path / f"port-{number}").exists() for number in range(2)) == 1
+    finally:
+        for each in processes:
+            each.terminate()
+            each.communicate(timeout=20)

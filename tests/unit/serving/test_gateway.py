@@ -25,6 +25,8 @@ def test_health_needs_no_token_and_every_other_route_does(gateway, ask):
     assert len(routes) > 25
     open_paths = {path for path, _ in routes if ask(served, "GET", path).status != 401}
     assert open_paths == {"/v2/health/live", "/v2/health/ready", "/ping", "/health"}
+    assert {f"/v1/models/{each}" for each in ("sum", "sum/metadata", "sum:predict")} < dict(routes).keys()
+    assert {"/v1/models/sum/versions/3:predict", "/v1/models/sum/labels/stable:predict"} < dict(routes).keys()
     assert {"/v2/models/sum/versions/3/infer", "/models/sum/labels", "/release/status"} < dict(routes).keys()
     others = (
         "/nowhere",
@@ -32,6 +34,7 @@ def test_health_needs_no_token_and_every_other_route_does(gateway, ask):
         "/release/sum",
         "/release/",
         "/release/health?model=sum&role=stable",
+        "/v1/models/sum:classify",
     )
     for path in [*(path for path, _ in routes), *others]:
         for method in ("GET", "POST", "PUT", "HEAD", "OPTIONS", "BREW"):
@@ -103,6 +106,8 @@ def test_a_model_without_a_version_is_unavailable_and_says_why(gateway, ask, ser
         ("GET", "/v2/models/mixed/ready"),
         ("POST", "/v2/models/mixed/infer"),
         ("POST", "/models/mixed/invocations"),
+        ("GET", "/v1/models/mixed"),
+        ("POST", "/v1/models/mixed:predict"),
         ("GET", "/v2/health/ready"),
     ):
         answer = ask(found, method, path)
@@ -276,4 +281,4 @@ def test_a_draining_gateway_answers_and_sends_its_clients_away(gateway, ask):
 def test_routes_are_immutable():
     with pytest.raises(AttributeError):
         Route(Action.LIVE).action = Action.METRICS
-    assert replace(Route(Action.INFER)).predicts
+    assert replace(Route(Action.INFER)).protocol is not None

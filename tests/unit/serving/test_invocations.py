@@ -143,6 +143,7 @@ def test_what_is_wrong_is_refused_in_one_sentence(gateway, ask, body, sentence):
         (b'\xff\xfe{"inputs"', "not JSON"),
         (b'{"inputs": ' + b"[" * 2_000 + b"]" * 2_000 + b"}", "nested deeper than 32"),
         (b'{"inputs": ' + b"[" * 40 + b"]" * 40 + b"}", "row 0, column `x`: expected a number"),
+        (b'{"inputs": ' + b"[" * 1_000 + b'":"' + b"]" * 1_000 + b"}", "nested deeper than 32"),
     ],
 )
 def test_malformed_json_is_refused(gateway, ask, text, sentence):

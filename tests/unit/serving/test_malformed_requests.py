@@ -16,7 +16,8 @@ FUZZ = settings(
 )
 
 WORDS = """inputs outputs id parameters name shape datatype data age visits smoker city image dataframe_split
-dataframe_records instances columns index params binary_data_size x"""
+dataframe_records instances columns index params binary_data_size x
+b64 signature_name"""
 NAMES = st.sampled_from([*WORDS.split(), ""])
 SCALARS = st.one_of(
     st.none(),
@@ -63,6 +64,15 @@ GOOD = {
     "/v2/models/image/infer": [
         {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 2, 2], "data": [1, 2, 3, 4]}]},
         {"inputs": [{"name": "image", "datatype": "FP64", "shape": [1, 2, 2], "parameters": {"binary_data_size": 32}}]},
+    ],
+    "/v1/models/mixed:predict": [
+        {"instances": [ROW, {**ROW, "age": None, "city": {"b64": "T3Nsbw=="}}]},
+        {"inputs": {name: [value] for name, value in ROW.items()}, "signature_name": "serving_default"},
+        {"signature_name": "", "inputs": {**{name: [value] for name, value in ROW.items()}, "city": [{"b64": "T3M"}]}},
+    ],
+    "/v1/models/image/versions/3:predict": [
+        {"instances": [[[1, 0], [0, 1]], [[1, 1], [1, 1]]]},
+        {"inputs": {"image": [[[1, 0], [0, 1]]]}},
     ],
 }
 PATHS = st.sampled_from(sorted(GOOD))
@@ -162,6 +172,24 @@ def test_damaged_texts_are_never_a_fault(refuse, request, data):
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     refuse(path, text[:start] + data.draw(st.binary(max_size=6)) + text[end:], content_type="application/json")
+
+
+@pytest.mark.parametrize("path", sorted(GOOD))
+def test_no_depth_of_nesting_is_a_fault(refuse, path):
+    for depth in (*range(5, 60), *range(900, 1_100, 3), 100_000):
+        nested = "[" * depth + '":"' + "]" * depth
+        row = nested.join(("[", "]"))
+        for text in (
+            nested,
+            f'{{"instances": {nested}}}',
+            f'{{"inputs": {nested}}}',
+            f'{{"inputs": {{"image": {nested}}}}}',
+            f'{{"instances": [{{"age": {nested}, "visits": 1, "smoker": true, "city": "a:b"}}]}}',
+            f'{{"inputs": [{{"name": "age", "datatype": "FP64", "shape": [1], "data": {row}}}]}}',
+            f'{{"dataframe_split": {{"columns": ["age", "visits", "smoker", "city"], "data": {row}}}}}',
+            f'{{"dataframe_records": {row}}}',
+        ):
+            refuse(path, text.encode(), content_type="application/json")
 
 
 CELLS = st.one_of(
