@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from components.stage.files import write_json
 from components.types import record
 from components.types.dataset import ColumnType, Task
+from components.types.features import FeaturePlan, ImagePlan, NumberPlan, TargetPlan
 from components.types.product import InputSpec
 from components.types.training import PreparedSpec, TrainingResult
 
@@ -125,6 +126,7 @@ def write_prepared(folder: Path, table: str) -> None:
             target = ((label[part] - spec.target_mean) / spec.target_scale).astype(np.float32)
         np.save(folder / f"{split}.target.npy", target)
     write_json(folder / "prepared.json", spec)
+    write_json(folder / "features.json", make_plan(spec, label, scale))
     onnx.save(preprocessing(spec, scale), folder / "preprocessing.onnx")
 
 
@@ -168,6 +170,23 @@ def make_spec(table, columns, label, classes, shape) -> PreparedSpec:
         dataset_digest="0" * 64,
         id_column="id",
         label_column="label",
+    )
+
+
+def make_plan(spec: PreparedSpec, label: np.ndarray, scale: float) -> FeaturePlan:
+    """Return in words what `preprocessing` returns as a graph."""
+    kind = {"U": ColumnType.STRING, "i": ColumnType.INT64, "f": ColumnType.FLOAT64}[label.dtype.kind]
+    plain = [each for each in spec.inputs if not each.shape]
+    return FeaturePlan(
+        numbers=tuple(
+            NumberPlan(each, each.type, "numeric", "mean", "none", 0.0, 0.0, 1.0, marks_missing=False, largest=5.0)
+            for each in plain
+        ),
+        categories=(),
+        images=tuple(ImagePlan(each, 1 / scale) for each in spec.inputs if each.shape),
+        feature_names=spec.feature_names,
+        constant=(),
+        target=TargetPlan(spec.label_column, kind, spec.classes, spec.target_mean, spec.target_scale),
     )
 
 
