@@ -15,6 +15,7 @@ import psutil
 
 from components.errors import StageFailedError, StageTimeoutError, error_from_json
 from components.stage.process import ERROR_FILE
+from components.training.core.doing import was_doing
 from components.training.core.kinds import Runner
 
 WORKER = "components.training.core.worker"
@@ -109,4 +110,5 @@ def _raise_failure(step: str, task_file: Path, code: int) -> None:
         raise error_from_json(json.loads(error_file.read_text(encoding="utf-8")))
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     hint = "; the machine may be out of memory" if code == -signal.SIGKILL else ""
-    raise StageFailedError(f"the {step} process of training {task_file.parent.name} {how} without a word{hint}")
+    where = was_doing(task_file.parent)
+    raise StageFailedError(f"the {step} process of training {task_file.parent.name} {how} without a word{where}{hint}")

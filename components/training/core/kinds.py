@@ -61,6 +61,11 @@ def trainer_path(kind: str) -> Path:
     return Path("components/training") / f"{kind}_trainer.py"
 
 
+def kind_files(kind: str) -> list[Path]:
+    """Return the modules of a kind's folder, which holds what belongs to it beside its trainer."""
+    return sorted((Path("components/training") / kind).glob("*.py"))
+
+
 def known_kinds() -> tuple[str, ...]:
     """Return the names of all kinds, those from entry points included."""
     return tuple(sorted({*KINDS, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))}))

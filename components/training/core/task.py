@@ -11,7 +11,7 @@ from components.stage.config import config_path
 from components.stage.files import file_digest, record_digest, tree_digest
 from components.training.core.architecture import architecture_path
 from components.training.core.config import TrainingSection, task_parameters
-from components.training.core.kinds import trainer_path
+from components.training.core.kinds import kind_files, trainer_path
 from components.types import record
 from components.types.dataset import MANIFEST_FILE, Split
 from components.types.training import PREPARED_FILE, PreparedSpec, TrainingTask
@@ -58,6 +58,7 @@ def task_digest(task: TrainingTask) -> str:
         "kind": task.kind,
         "architecture": file_digest(architecture_path(task.kind, task.architecture)),
         "trainer": file_digest(trainer_path(task.kind)),
+        "package": {path.name: file_digest(path) for path in kind_files(task.kind)},
         "prepared": tree_digest(task.prepared_dir),
         "parameters": {name: value for name, value in task.parameters.items() if name not in NEUTRAL_KEYS},
     }

@@ -1,15 +1,18 @@
-"""Keep ML Metadata's SQLite file without times, paths of this machine and names made by chance. Standard library only.
+"""Keep ML Metadata's SQLite file without times, paths of this machine and names made by chance. Runs no component.
 
-Two runs of the same code on the same data then leave the same bytes, as every trainer promises: the order of rows, the
-names of executions and the keys of TFX's cache (which is off) differ by chance, and mean nothing.
+Two runs of the same code on the same data then leave the same bytes, as every trainer promises: the order of rows and
+of the keys of a structure, the names of executions and the keys of TFX's cache (which is off) mean nothing.
 """
 
 from __future__ import annotations
 
+import base64
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+
+from ml_metadata.proto import metadata_store_pb2
 
 _CHANGES = (
     "UPDATE Artifact SET create_time_since_epoch = 0, last_update_time_since_epoch = 0",
@@ -24,6 +27,8 @@ _TEXTS = {
     "ExecutionProperty": "string_value",
     "ContextProperty": "string_value",
 }
+_STRUCTURE = "mlmd-struct::"
+"""How a text begins that is a `Struct`, serialized, in base 64."""
 _NUMBERED = frozenset({"Association", "Attribution"})
 """Tables whose rows get their numbers in no order; nothing refers to them."""
 
@@ -39,7 +44,9 @@ def keep_metadata(source: Path, target: Path, replaced: Mapping[str, str]) -> No
     with closing(sqlite3.connect(source, isolation_level=None)) as store:
         for change in _CHANGES:
             store.execute(change)
+        store.create_function("in_order", 1, _in_order, deterministic=True)
         for table, column in _TEXTS.items():
+            store.execute(f"UPDATE {table} SET {column} = in_order({column}) WHERE {column} LIKE '{_STRUCTURE}%'")  # noqa: S608
             for old, new in replaced.items():
                 store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))  # noqa: S608
     with closing(sqlite3.connect(target, isolation_level=None)) as kept:
@@ -47,6 +54,13 @@ def keep_metadata(source: Path, target: Path, replaced: Mapping[str, str]) -> No
         kept.execute("BEGIN")
         _copy(kept)
         kept.execute("COMMIT")
+
+
+def _in_order(text: str) -> str:
+    """Return a structure with its keys in order."""
+    value = metadata_store_pb2.Value()
+    value.struct_value.ParseFromString(base64.b64decode(text.removeprefix(_STRUCTURE)))
+    return _STRUCTURE + base64.b64encode(value.struct_value.SerializeToString(deterministic=True)).decode()
 
 
 def _copy(kept: sqlite3.Connection) -> None:

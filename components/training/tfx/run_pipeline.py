@@ -11,6 +11,7 @@ from typing import NoReturn
 from components.errors import TowpathError, ValidationRefusedError
 from components.stage.files import write_json
 from components.training.core.architecture import architecture_path
+from components.training.core.doing import say_doing
 from components.training.core.protocol import native_dir, validation_output_path
 from components.training.tfx.analysis import read_analysis
 from components.training.tfx.failure import component_failure
@@ -70,7 +71,11 @@ def run_pipeline(task: TrainingTask, tell: Callable[[str], None]) -> TrainedMode
 
 
 def _starting(task: TrainingTask, tell: Callable[[str], None]) -> Callable[[str, int, int], None]:
-    return lambda component, number, count: tell(f"{task.training}: {component} ({number} of {count})")
+    def start(component: str, number: int, count: int) -> None:
+        say_doing(task.output_dir, f"in component {component}; the whole log is {log_path(task)}")
+        tell(f"{task.training}: {component} ({number} of {count})")
+
+    return start
 
 
 def _failing(task: TrainingTask) -> Callable[[str, Exception], NoReturn]:
