@@ -44,6 +44,7 @@ def train(model: str, training: str) -> None:
         TrainingError: the framework failed.
         StageTimeoutError: it ran past its time-out; its checkpoint stays.
         ParityError: the product does not predict what the framework predicts.
+        DigestMismatchError: the data are not those of the task, or the lock of the kind's own environment is another.
         InfrastructureError: the kind's own environment could not be installed.
     """
     section = read_training(model, training)

@@ -344,16 +344,19 @@ def test_worker_finds_the_project_first_and_what_the_kind_declares(project, whee
 
 
 @pytest.mark.slow
-def test_environment_of_kind_tfx_has_tfx(tfx_python):
+def test_environment_of_kind_tfx_has_tfx_and_tells_nobody(tfx_python, tmp_path):
     code = (
         "import warnings; warnings.simplefilter('ignore')\n"
         "import tfx, tensorflow, apache_beam, tensorflow_transform, tensorflow_model_analysis\n"
         "import tensorflow_data_validation, ml_metadata, components.training.core.worker\n"
+        "with apache_beam.Pipeline() as pipeline: pipeline | apache_beam.Create([1])\n"
         "print(tfx.__version__, tensorflow.__version__)"
     )
+    calls = tmp_path / "connections"
+    traced = ["strace", "-f", "-qq", "-e", "trace=connect", "-o", str(calls)] if shutil.which("strace") else []
 
     done = subprocess.run(
-        [tfx_python, "-c", code],
+        [*traced, tfx_python, "-c", code],
         cwd=ROOT,
         env={**os.environ, **worker_environment("tfx")},
         capture_output=True,
@@ -363,3 +366,4 @@ def test_environment_of_kind_tfx_has_tfx(tfx_python):
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split("\n")[-2] in ("1.16.0 2.16.2", "1.21.0 2.21.0")
+    assert not traced or "AF_INET" not in calls.read_text()
