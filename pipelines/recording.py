@@ -17,6 +17,7 @@ from pipelines.services.local import MLFLOW
 from pipelines.services.process import find_service
 from pipelines.stages import CacheVerdict, StageRun
 from pipelines.state import ARTIFACTS, is_local_tracking, tracking_uri
+from pipelines.tfx_record import has_tfx_records, record_tfx
 
 if TYPE_CHECKING:
     from components.tracking.connection import Connection
@@ -132,6 +133,7 @@ class TrainingRecording:
         self._model = model
         self._training = training
         self._run = run
+        self._root = root
         self._outputs = root / "out" / model
         self._follower: contextlib.AbstractContextManager[object] | None = None
 
@@ -158,6 +160,8 @@ class TrainingRecording:
         self._tracker.set_tags(self._run, tags)
         self._tracker.log_metrics(self._run, {"parity": result.parity, "product_bytes": result.product_bytes})
         self._tracker.log_artifact(self._run, folder / RESULT_FILE)
+        if has_tfx_records(result):
+            record_tfx(self._tracker, self._run, folder, result, self._root)
 
     def evaluated(self) -> None:
         """Log the evaluation's metrics and plots, and end the training's run."""

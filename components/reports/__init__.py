@@ -1,1 +1,1 @@
-"""The report of one run for people: one HTML file that needs no network. Renders records, never judges."""
+"""Reports for people: each one HTML file that needs no network. Renders records, never judges."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.reports.pages import template
 from components.types.dataset import Task
 from components.types.evaluation import Direction, Evaluation, MetricValue, Verdict
 from components.types.training import TrainingResult
@@ -48,22 +49,12 @@ def render_run_report(report: RunReport) -> str:
     Raises:
         ValueError: the candidate is not among the trainings.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     candidate = next((each for each in report.trainings if each.evaluation.training == report.candidate), None)
     if candidate is None:
         names = ", ".join(each.evaluation.training for each in report.trainings)
         raise ValueError(f"the candidate {report.candidate} is none of the run's trainings: {names}")
-    environment = Environment(
-        loader=PackageLoader("components.reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
     evaluation = candidate.evaluation
-    return environment.get_template("run.html.j2").render(
+    return template("run.html.j2").render(
         report=report,
         candidate=candidate,
         evaluation=evaluation,
@@ -76,12 +67,6 @@ def render_run_report(report: RunReport) -> str:
         slice_metrics=_slice_metrics(evaluation),
         pictures=_pictures(report.plots),
     )
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _better(evaluation: Evaluation) -> str:

@@ -171,6 +171,15 @@ class Lineage:
 
 
 @dataclass(frozen=True)
+class SharedBar:
+    """One bar of two histograms with the same bars: the share of values that lie in it, on both sides."""
+
+    label: str
+    training: float
+    serving: float
+
+
+@dataclass(frozen=True)
 class FeatureSkew:
     """How far a column's distribution in serving is from training's."""
 
@@ -184,6 +193,8 @@ class FeatureSkew:
     training_missing: float
     """The share of rows without a value."""
     serving_missing: float
+    bars: tuple[SharedBar, ...] = ()
+    """To look at; the distance is TFDV's own."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.training.tfx.skew_bars import shared_bars
 from components.types.tfx import FeatureSkew
 
 L_INFINITY = "L-infinity"
@@ -46,6 +47,7 @@ def compare_distributions(
                 passed=close and abs(shares[0] - shares[1]) <= l_infinity,
                 training_missing=shares[0],
                 serving_missing=shares[1],
+                bars=shared_bars(training.column(name), serving.column(name)),
             )
         )
     return tuple(found)
