@@ -138,7 +138,7 @@ def _mlflow_model(folder: Path, product: ProductRef) -> Path:
     target = folder / "mlflow"
     mlflow.pyfunc.save_model(
         path=str(target),
-        python_model=str(ROOT / "components/registry/onnx_pyfunc.py"),
+        python_model=str(ROOT / "components/registry/product_pyfunc.py"),
         artifacts={"product": str(product.directory)},
         model_config={"product_digest": product.digest},
         signature=to_mlflow(record.read(Signature, product.directory / SIGNATURE_FILE)),

@@ -14,6 +14,7 @@ from components.errors import GateRefusedError, StageFailedError, error_from_jso
 from components.evaluation.gates.evidence import ChampionComparison, NoChampion, UnscorableChampion
 from components.evaluation.gates.judge import judge, passed
 from components.evaluation.gather import gather_evidence
+from components.evaluation.record.stage import read_result
 from components.evaluation.rescore import RescoreRequest, RescoreResult
 from components.release.ledger import Ledger
 from components.release.records import Slot
@@ -99,8 +100,10 @@ def _rescore(config: ModelConfig, candidate: Evaluation, champion: ProductRef, r
     """Score both on the same rows of the test split, in a process of its own: scikit-learn stays out of this one."""
     gate = config.model.gates.champion
     outputs = root / "out" / config.name
+    trained = outputs / "trainings" / candidate.training
+    runtime = read_result(trained).runtime
     request = RescoreRequest(
-        candidate=ProductRef(outputs / "trainings" / candidate.training / "product", candidate.product_digest),
+        candidate=ProductRef(trained / "product", candidate.product_digest, runtime),
         champion=champion,
         prepared=outputs / "prepared",
         metric=candidate.primary,

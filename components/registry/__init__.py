@@ -2,7 +2,7 @@
 
 - `registry.Registry`: register, list, fetch, read the lineage, and project the ledger's slots to aliases.
 - `request`: what is registered, and what comes back.
-- `onnx_pyfunc`: the code that travels inside every version, so that MLflow's own tools can load it; no pickle.
+- `product_pyfunc`: the code that travels inside every version, so that MLflow's own tools can load it; no pickle.
 
 Takes an open connection (`components.tracking.connection` makes one). Knows nothing of the ledger: which version
 stands where is told to it.

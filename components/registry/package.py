@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.errors import BadInputError, GateRefusedError
+from components.errors import BadInputError, FaultError, GateRefusedError, MissingExtraError
 from components.registry.request import RegistrationRequest
 from components.stage.files import require_digest, write_json
+from components.stage.product_files import require_product_files
 from components.types import record
-from components.types.product import GRAPH_FILE, SIGNATURE_FILE, Signature
+from components.types.product import SIGNATURE_FILE, Signature
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -26,8 +28,10 @@ PATCH_FILE = "uncommitted.patch"
 EXAMPLE_FILE = "input_example.json"
 """As MLflow names it."""
 
-_PYFUNC = Path(__file__).with_name("onnx_pyfunc.py")
-_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
+_PYFUNC = Path(__file__).with_name("product_pyfunc.py")
+_REQUIREMENTS = ("mlflow", "numpy", "pandas")
+_RUNTIMES: Mapping[str, tuple[str, ...]] = {"onnx": ("onnxruntime",), "savedmodel": ("tensorflow-cpu", "tensorflow")}
+"""The distributions of which one opens a product; the first that is installed is asked for."""
 _WARNINGS = (".*AnyType", "Operation with range is deprecated")
 """What MLflow 3.17 says of its own classes at import, and pandas 3 of how MLflow writes an example."""
 _PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill"}
@@ -48,6 +52,11 @@ def require_complete(request: RegistrationRequest) -> None:
     missing += [] if lineage.lock_digests and all(lineage.lock_digests.values()) else ["lock_digests"]
     if missing:
         raise GateRefusedError(f"{lineage.model} cannot be registered: its lineage lacks {', '.join(missing)}")
+    if lineage.runtime != product.runtime:
+        raise GateRefusedError(
+            f"{lineage.model} cannot be registered: the lineage is of a product for {lineage.runtime}, the bytes are "
+            f"one for {product.runtime}"
+        )
     if lineage.product_digest != product.digest:
         raise GateRefusedError(
             f"{lineage.model} cannot be registered: the lineage is of product {lineage.product_digest[:12]}, "
@@ -72,11 +81,10 @@ def _require_passed(request: RegistrationRequest) -> None:
 
 def _require_files(request: RegistrationRequest) -> None:
     lineage, product = request.lineage, request.product
-    found = {path.relative_to(product.directory).as_posix() for path in product.directory.rglob("*")}
-    if found != {GRAPH_FILE, SIGNATURE_FILE}:
-        raise BadInputError(
-            f"{product.directory} holds {', '.join(sorted(found))}; a product is {GRAPH_FILE} and {SIGNATURE_FILE}"
-        )
+    try:
+        require_product_files(product.directory, product.runtime)
+    except FaultError as error:
+        raise BadInputError(f"{lineage.model} cannot be registered: {error}") from error
     digests = {"dvc.lock": lineage.dvc_lock_digest, "verdict.json": lineage.suite_digest}
     if lineage.patch_digest:
         digests[PATCH_FILE] = lineage.patch_digest
@@ -98,6 +106,10 @@ def build_package(request: RegistrationRequest, folder: Path, run_id: str, model
         folder: Where to write; must not exist.
         run_id: The run that MLflow shows it under.
         model_id: MLflow's name for the model inside that run.
+
+    Raises:
+        DigestMismatchError: the product's bytes changed while they were copied.
+        MissingExtraError: what opens the product is not installed here.
     """
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)
@@ -116,7 +128,7 @@ def build_package(request: RegistrationRequest, folder: Path, run_id: str, model
         artifacts={"product": str(staged)},
         signature=to_mlflow(signature),
         input_example=pd.DataFrame(dict(request.input_example)),
-        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+        pip_requirements=_requirements(request.product.runtime),
         model_config={"product_digest": request.product.digest},
         metadata={"towpath.product_digest": request.product.digest},
     )
@@ -127,6 +139,16 @@ def build_package(request: RegistrationRequest, folder: Path, run_id: str, model
     write_json(folder / LINEAGE_PATH / LINEAGE_FILE, request.lineage)
     if request.native_dir is not None:
         shutil.copytree(request.native_dir, folder / NATIVE_PATH)
+
+
+def _requirements(runtime: str) -> list[str]:
+    for opener in _RUNTIMES[runtime]:
+        with suppress(PackageNotFoundError):
+            return sorted(f"{name}=={version(name)}" for name in (*_REQUIREMENTS, opener))
+    raise MissingExtraError(
+        f"a product for {runtime} is opened by {' or '.join(_RUNTIMES[runtime])}, and none is installed; run "
+        "`make setup`"
+    )
 
 
 def to_mlflow(signature: Signature) -> ModelSignature:

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from components.errors import BadInputError
 from components.stage.files import tree_digest
 from components.types.product import GRAPH_FILE, SIGNATURE_FILE, ProductRef, Signature
 
@@ -51,7 +52,15 @@ def break_product(
         column: The number by which rows are told apart.
         known: The column's values in rows on which it is to work well.
         into: A folder that does not exist yet.
+
+    Raises:
+        BadInputError: the product is no ONNX graph.
     """
+    if product.runtime != "onnx":
+        raise BadInputError(
+            f"{product.directory} is a product for {product.runtime}, and a fault can be fused into an ONNX graph "
+            "alone; play the demo with a version that is one"
+        )
     model = onnx.load(product.directory / GRAPH_FILE)
     graph = model.graph
     for name in ("prediction", "probabilities"):

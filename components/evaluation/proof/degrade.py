@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from components.errors import FaultError
+from components.errors import BadInputError, FaultError
 from components.stage.files import tree_digest, whole_directory
 from components.types.product import GRAPH_FILE, SIGNATURE_FILE, ProductRef
 
@@ -21,8 +21,14 @@ def shuffle_weights(product: ProductRef, target: Path, seed: int) -> ProductRef:
     """Write a copy of `product` whose weights are shuffled and turned around, each tensor by itself.
 
     Raises:
+        BadInputError: the product is no ONNX graph.
         FaultError: the graph holds no weights to shuffle.
     """
+    if product.runtime != "onnx":
+        raise BadInputError(
+            f"{product.directory} is a product for {product.runtime}, and only the weights of an ONNX graph can be "
+            "shuffled; prove the gates on a model whose chosen training gives one"
+        )
     model = onnx.load(str(product.directory / GRAPH_FILE))
     generator = np.random.default_rng(seed)
     changed = sum(_shuffle_tensor(tensor, generator) for tensor in _tensors(model.graph))

@@ -1,6 +1,7 @@
 """A product as an MLflow model. This file travels inside every version: it imports nothing of the project.
 
-It takes a table of raw columns (an image is a column of nested lists) and gives a table with ``prediction`` and, for
+A product is an ONNX graph or a SavedModel; of onnxruntime and TensorFlow only the one that it needs is imported. It
+takes a table of raw columns (an image is a column of nested lists) and gives a table with ``prediction`` and, for
 classification, ``probabilities`` in the order of the signature's classes. Missing is None or NaN, where allowed.
 """
 
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from numbers import Number
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
-import onnxruntime
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel
@@ -23,8 +25,11 @@ MISSING_STRING = "\ufdd0"
 """Stands for a missing value in a string tensor; the same noncharacter as in training."""
 
 
-class OnnxProduct(PythonModel):
-    """Load a product's graph and predict from tables."""
+_Tensors = dict[str, np.ndarray]
+
+
+class Product(PythonModel):
+    """Load a product and predict from tables."""
 
     def load_context(self, context: Any) -> None:
         """Check the product's digest and open its graph."""
@@ -33,18 +38,49 @@ class OnnxProduct(PythonModel):
         if (found := _digest(folder)) != promised:
             raise MlflowException(f"the product has digest {found[:12]} where {promised[:12]} was registered")
         self._signature = json.loads((folder / "signature.json").read_text(encoding="utf-8"))
-        self._session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+        is_saved_model = (folder / "savedmodel").is_dir()
+        self._run = _open_saved_model(folder / "savedmodel") if is_saved_model else _open_onnx(folder / "model.onnx")
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Return one row per row of the table."""
         table = model_input
-        feeds = {spec["name"]: _tensor(spec, table) for spec in self._signature["inputs"]}
-        names = [output.name for output in self._session.get_outputs()]
-        outputs = dict(zip(names, self._session.run(names, feeds), strict=True))
+        outputs = self._run({spec["name"]: _tensor(spec, table) for spec in self._signature["inputs"]})
         result = {"prediction": outputs["prediction"]}
         if "probabilities" in outputs:
             result["probabilities"] = outputs["probabilities"].tolist()
         return pd.DataFrame(result, index=table.index)
+
+
+def _open_onnx(graph: Path) -> Callable[[_Tensors], _Tensors]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda tensors: dict(zip(names, session.run(names, tensors), strict=True))
+
+
+def _open_saved_model(folder: Path) -> Callable[[_Tensors], _Tensors]:
+    import tensorflow
+
+    model = tensorflow.saved_model.load(str(folder))
+    serve = model.signatures["serving_default"]
+
+    def run(tensors: _Tensors, _model: Any = model) -> _Tensors:  # the model's weights live no longer than the model
+        outputs = serve(**{_input_key(name): tensorflow.constant(tensor) for name, tensor in tensors.items()})
+        return {name: _texts(output.numpy()) for name, output in outputs.items()}
+
+    return run
+
+
+def _input_key(name: str) -> str:
+    """Return how a column is called inside a SavedModel."""
+    key = re.sub(r"[^A-Za-z0-9_.]", "_", name)
+    return key if re.match(r"[A-Za-z]", key) else f"c_{key}"
+
+
+def _texts(tensor: np.ndarray) -> np.ndarray:
+    """Return TensorFlow's strings, which are bytes, as text."""
+    return np.array([value.decode() for value in tensor], dtype=object) if tensor.dtype == object else tensor
 
 
 def _tensor(spec: dict[str, Any], table: pd.DataFrame) -> np.ndarray:
@@ -120,4 +156,4 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-mlflow.models.set_model(OnnxProduct())
+mlflow.models.set_model(Product())

@@ -14,14 +14,15 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from components.registry import onnx_pyfunc
-from components.registry.onnx_pyfunc import OnnxProduct
+from components.registry import product_pyfunc
+from components.registry.product_pyfunc import Product
+from components.runtime.savedmodel.names import input_key
 from components.types.dataset import MISSING_STRING
 from components.types.product import ProductRef
 
 
-def opened(product: ProductRef) -> OnnxProduct:
-    model = OnnxProduct()
+def opened(product: ProductRef) -> Product:
+    model = Product()
     model.load_context(
         SimpleNamespace(artifacts={"product": str(product.directory)}, model_config={"product_digest": product.digest})
     )
@@ -54,7 +55,7 @@ def test_numbers_of_any_type_are_numbers(table_product: ProductRef, kind: str) -
 
 
 def test_whole_numbers_keep_all_their_digits(table_product: ProductRef) -> None:
-    tensor = onnx_pyfunc._tensor(
+    tensor = product_pyfunc._tensor(
         {"name": "trips", "shape": [], "type": "int64", "nullable": False}, pd.DataFrame({"trips": [2**53 + 1]})
     )
     assert tensor.tolist() == [2**53 + 1]
@@ -110,8 +111,13 @@ def test_a_changed_product_is_refused_before_it_is_loaded(table_product: Product
 
 
 def test_it_travels_alone() -> None:
-    tree = ast.parse(Path(onnx_pyfunc.__file__).read_text())
+    tree = ast.parse(Path(product_pyfunc.__file__).read_text())
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert not [name for name in names if name.split(".")[0] in {"components", "pipelines"}]
-    assert onnx_pyfunc.MISSING_STRING == MISSING_STRING
+    assert product_pyfunc.MISSING_STRING == MISSING_STRING
+
+
+def test_a_column_is_called_inside_a_savedmodel_as_the_runtime_calls_it() -> None:
+    for name in ("age", "hours per week", "2nd", "_id", "größe", "Trip.Start", ""):
+        assert product_pyfunc._input_key(name) == input_key(name)
