@@ -7,7 +7,6 @@ unknown keys, parameters, outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +33,28 @@ class Question(NamedTuple):
     id: str | None
     outputs: Mapping[str, bool]
     """The outputs that are wanted, and whether each as binary."""
+
+    def answer(self, model: ServedModel, outputs: Mapping[str, np.ndarray]) -> Reply:
+        """Return the response to one request."""
+        head: dict[str, Any] = {"model_name": model.ref.model, "model_version": model.version}
+        if self.id is not None:
+            head["id"] = self.id
+        described, binary = [], []
+        for name, as_binary in self.outputs.items():
+            values = outputs[name]
+            output: dict[str, Any] = {"name": name, "datatype": output_datatype(values), "shape": values.shape}
+            if as_binary:
+                binary.append(to_bytes(values))
+                output["parameters"] = {"binary_data_size": len(binary[-1])}
+            else:
+                flat = values.reshape(-1)
+                output["data"] = flat.tolist() if flat.dtype.kind == "O" else flat
+            described.append(output)
+        head["outputs"] = described
+        text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
+        if not binary:
+            return Reply(200, text)
+        return Reply(200, b"".join([text, *binary]), OCTETS, ((_LENGTH_HEADER, b"%d" % len(text)),))
 
 
 def parse(body: bytes, headers: Mapping[bytes, bytes], model: ServedModel, most_rows: int) -> tuple[Batch, Answer]:
@@ -65,30 +86,7 @@ def parse(body: bytes, headers: Mapping[bytes, bytes], model: ServedModel, most_
     batch = reader.read(tensors)
     outputs, output_keys = _wanted(payload, model)
     require_unique_keys(text, len(payload) + reader.keys + output_keys)
-    return batch, partial(answer, Question(identity, outputs))
-
-
-def answer(question: Question, model: ServedModel, outputs: Mapping[str, np.ndarray]) -> Reply:
-    """Return the response to one request."""
-    head: dict[str, Any] = {"model_name": model.ref.model, "model_version": model.version}
-    if question.id is not None:
-        head["id"] = question.id
-    described, binary = [], []
-    for name, as_binary in question.outputs.items():
-        values = outputs[name]
-        output: dict[str, Any] = {"name": name, "datatype": output_datatype(values), "shape": values.shape}
-        if as_binary:
-            binary.append(to_bytes(values))
-            output["parameters"] = {"binary_data_size": len(binary[-1])}
-        else:
-            flat = values.reshape(-1)
-            output["data"] = flat.tolist() if flat.dtype.kind == "O" else flat
-        described.append(output)
-    head["outputs"] = described
-    text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not binary:
-        return Reply(200, text)
-    return Reply(200, b"".join([text, *binary]), OCTETS, ((_LENGTH_HEADER, b"%d" % len(text)),))
+    return batch, Question(identity, outputs).answer
 
 
 def metadata(model: ServedModel, versions: Sequence[str] = ()) -> dict[str, Any]:
