@@ -1,9 +1,9 @@
 """The prediction log: what was asked, what was answered, by which version; sampled, bounded, rotated Parquet.
 
 A file is closed by rows, bytes, age or at midnight UTC and appears whole: ``<folder>/<model>/date=2026-01-31/
-20260131T101500.123456Z-v7-w0-4711-1.parquet`` (when its first row was answered, the version, the worker, its process,
-a count). ``polars.scan_parquet(folder / model)`` reads all of them, with ``date`` as a column; versions whose inputs
-differ need ``missing_columns="insert", extra_columns="ignore"``. One row is one row of a request:
+20260131T101500.123456Z-v7-w0-4711-1.parquet`` (when its first row was answered, the version, the worker, the process
+that wrote it, a count). ``polars.scan_parquet(folder / model)`` reads all of them, with ``date`` as a column; versions
+whose inputs differ need ``missing_columns="insert", extra_columns="ignore"``. One row is one row of a request:
 
 =================  =====================  ===========================================================================
 column             type                   what
@@ -31,9 +31,15 @@ date               date                   from the folder's name: the day (UTC) 
 
 The file's metadata has a key ``towpath`` with JSON: the log's schema number, model, version, digest, task and classes.
 A request is in the log or not by its id, so a stable answer and the shadow's answer to it can be joined.
+
+Each worker has a process of its own that writes (`child`, with `writer`, `schema`, `arrow_columns` and `files`): Arrow
+would hold the gateway's interpreter for milliseconds at a time. A thread of the worker (`feeder`, `process`) hands over
+what was answered (`frames`) through a pipe, four times a second; so a worker that is killed loses the rows of a quarter
+of a second, and what it handed over is still written.
 """
 
-from components.serving.prediction_log.log import LogCounts, PredictionLog
+from components.serving.prediction_log.counts import LogCounts
+from components.serving.prediction_log.log import PredictionLog
 from components.serving.prediction_log.options import LogOptions, check_log_options
 from components.serving.prediction_log.schema import input_column
 

@@ -1,6 +1,7 @@
 """Take predictions off the requests' hands: append references, or drop and count. Knows nothing of Parquet.
 
-Called on the event loop's thread after every answer, so it does as little as can be; a thread writes (`writer`).
+Called on the event loop's thread after every answer, so it does as little as can be; a thread hands them on (`feeder`)
+to a process of its own (`child`), which writes.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from components.serving.input_plan import Batch, InputPlan
+from components.serving.prediction_log.counts import LogCounts
 from components.serving.prediction_log.options import LogOptions
-from components.serving.served_model import ServedModel
 from components.types.dataset import ColumnType
-from components.types.release import Role
+
+if TYPE_CHECKING:  # the process that writes imports this package, and none of these
+    from components.serving.input_plan import Batch, InputPlan
+    from components.serving.served_model import ServedModel
+    from components.types.release import Role
 
 _HASH_BITS = 61
 """Python's hash of a text is even over 61 bits and keyed by the process: a client cannot choose to be sampled."""
@@ -28,6 +31,8 @@ _TEXT_BYTES = 57
 _ENTRY_BYTES = 300
 """What an entry takes beside its tensors."""
 _MOST_WIDTHS = 256
+_GRACE_S = 0.5
+"""What it may take to give up."""
 _NOTHING: Mapping[str, np.ndarray] = {}
 
 
@@ -59,42 +64,30 @@ class Entry(NamedTuple):
         return -(-self.rows // self.step)
 
 
-@dataclass
-class LogCounts:
-    """What became of the rows since the start, in this worker; only ever grows."""
-
-    written: int = 0
-    """Rows in files that a reader can see."""
-    limited: int = 0
-    """Rows left out because a second had too many."""
-    dropped: int = 0
-    """Rows lost: the queue was full, or they could not be written."""
-    files: int = 0
-    failures: int = 0
-    """Writes that failed; they are tried again."""
-    deleted: int = 0
-    """Files deleted to stay within `total_bytes`, or left over by a process that died."""
-
-
 class PredictionLog:
     """The log of one worker; made once, closed once."""
 
     def __init__(self, options: LogOptions, worker: int = 0) -> None:
-        """Start the writer's thread; it makes the folder, and goes on trying where it cannot."""
-        from components.serving.prediction_log.writer import Writer  # it knows this module's types
+        """Start what writes; it makes the folder, and goes on trying where it cannot."""
+        from components.serving.prediction_log.feeder import Feeder  # the process that writes needs none
 
-        self.counts = LogCounts()
         self._options = options
         self._entries: deque[Entry] = deque()
         self._sampled_below = int(options.rate * (1 << _HASH_BITS))
         self._burst = max(1, int(options.rows_per_s))
         self._budget = float(self._burst)
         self._filled_s = time.monotonic()
-        self._offered_rows = self._offered_bytes = 0  # written by the event loop only; the writer has its own
+        self._offered_rows = self._offered_bytes = 0  # written by the event loop only; the feeder has its own
+        self._limited = self._dropped = 0
         self._widths: dict[int, _Width] = {}
-        self._writer = Writer(options, worker, self._entries, self.counts)
-        self._thread = threading.Thread(target=self._writer.run, name="prediction-log", daemon=True)
+        self._feeder = Feeder(options, worker, self._entries)
+        self._thread = threading.Thread(target=self._feeder.run, name="prediction-log", daemon=True)
         self._thread.start()
+
+    @property
+    def counts(self) -> LogCounts:
+        """What became of the rows, as far as is known: a moment ago, for those that are being written."""
+        return self._feeder.counts + LogCounts(limited=self._limited, dropped=self._dropped)
 
     def offer(
         self,
@@ -125,19 +118,19 @@ class PredictionLog:
         """
         if hash(request_id) & ((1 << _HASH_BITS) - 1) >= self._sampled_below:
             return
-        counts, rows, step = self.counts, batch.rows, 1
+        rows, step = batch.rows, 1
         if rows > self._burst:
             step = -(-rows // self._burst)
         wanted = -(-rows // step)
-        counts.limited += rows - wanted
+        self._limited += rows - wanted
         if wanted > self._budget and not self._refill(wanted):
-            counts.limited += wanted
+            self._limited += wanted
             return
         size_bytes = self._size_bytes(model, batch, rows)
-        waiting_rows = self._offered_rows - self._writer.taken_rows
-        waiting_bytes = self._offered_bytes - self._writer.taken_bytes
+        waiting_rows = self._offered_rows - self._feeder.taken_rows
+        waiting_bytes = self._offered_bytes - self._feeder.taken_bytes
         if waiting_rows + wanted > self._options.queue_rows or waiting_bytes + size_bytes > self._options.queue_bytes:
-            counts.dropped += wanted
+            self._dropped += wanted
             return
         self._budget -= wanted
         block = getattr(batch.tensors, "block", None)
@@ -151,9 +144,9 @@ class PredictionLog:
         )  # fmt: skip
 
     def close(self, time_s: float = 10.0) -> None:
-        """Write what is waiting and close the open files; give up after `time_s`."""
-        self._writer.stop()
-        self._thread.join(time_s)
+        """Have everything written and the open files closed; wait no longer than `time_s` for it."""
+        self._feeder.stop(time_s)
+        self._thread.join(time_s + _GRACE_S)
 
     def _refill(self, wanted: int) -> bool:
         now_s = time.monotonic()

@@ -27,7 +27,7 @@ class LogOptions:
     file_bytes: int = 8_388_608
     """… at so many bytes in memory (its Parquet is smaller), …"""
     file_s: float = 60.0
-    """… or at this age: what a kill -9 can cost."""
+    """… or at this age: what a kill -9 of the process that writes can cost."""
     total_bytes: int = 1_073_741_824
     """Largest size of the folder's Parquet files together; the oldest are deleted."""
     retry_s: float = 5.0

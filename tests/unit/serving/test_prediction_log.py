@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -175,7 +176,7 @@ def test_long_texts_count_for_what_they_are(open_log, served):
 def test_the_queue_has_room_again_once_the_writer_took_from_it(open_log, served):
     log, model = open_log(queue_rows=2), served("sum")
     for index in range(4):
-        wait_for(lambda: log._writer.taken_rows == log._offered_rows)
+        wait_for(lambda: log._feeder.taken_rows == log._offered_rows)
         offer(log, model, [[float(index)]])
     assert sorted(logged(log, "sum")["x"]) == [0, 1, 2, 3]
     assert log.counts.dropped == 0
@@ -205,7 +206,7 @@ def test_the_oldest_files_go_when_all_are_too_large(open_log, served):
     log, model = open_log(file_rows=1, file_bytes=1_000, total_bytes=20_000), served("sum")
     for index in range(10):
         offer(log, model, [[float(index)]], request_id=str(index))
-        wait_for(lambda: log._writer.taken_rows == log._offered_rows)
+        wait_for(lambda: log._feeder.taken_rows == log._offered_rows)
     found = logged(log, "sum")
     sizes = [path.stat().st_size for path in log._options.folder.rglob("*.parquet")]
     assert sum(sizes) <= 20_000
@@ -279,11 +280,59 @@ def test_what_cannot_be_written_does_not_grow(open_log, served, tmp_path):
     log, model = open_log(file_rows=3, retry_s=60), served("sum")
     for index in range(90):
         offer(log, model, [[float(index)]], request_id=str(index))
-    wait_for(lambda: log._writer.taken_rows == 90)
-    assert sum(file.rows for file in log._writer._open.values()) <= 2 * 3 + 16  # a little more than two files
+    wait_for(lambda: log.counts.dropped >= 90 - 2 * 3 - 3)  # what is kept is a little more than two files
     log.close()
     assert log.counts.dropped == 90
     assert log.counts.written == 0
+
+
+def test_while_the_process_that_writes_hangs_the_queue_fills_and_nothing_else_is_lost(open_log, served):
+    log, model = open_log(queue_rows=400, rows_per_s=1e9), served("network")
+    offer(log, model, [[0.5] * 30] * 100)
+    wait_for(lambda: log._feeder.taken_rows == 100)  # it is up
+    os.kill(log._feeder.pid, signal.SIGSTOP)
+    offered = 100
+    while not log.counts.dropped:
+        offer(log, model, [[0.5] * 30] * 100)
+        offered += 100
+        time.sleep(0.001)
+    os.kill(log._feeder.pid, signal.SIGCONT)
+    wait_for(lambda: log._feeder.taken_rows == offered - log.counts.dropped)
+    log.close()
+    assert log.counts.written + log.counts.dropped == offered
+    assert log.counts.dropped == 100
+
+
+def test_closing_does_not_wait_for_a_process_that_hangs_and_what_it_was_given_is_not_lost(open_log, served):
+    log, model = open_log(), served("sum")
+    offer(log, model, [[1.0]])
+    wait_for(lambda: log._feeder.taken_rows == 1)
+    os.kill(log._feeder.pid, signal.SIGSTOP)
+    offer(log, model, [[2.0]])
+    began = time.monotonic()
+    log.close(0.5)
+    assert time.monotonic() - began < 3
+    os.kill(log._feeder.pid, signal.SIGCONT)
+    wait_for(lambda: list(log._options.folder.rglob("*.parquet")))
+    assert logged(log, "sum")["x"].to_list() == [1.0, 2.0]
+
+
+def test_a_process_that_was_killed_is_replaced_and_its_rows_are_counted(open_log, served, caplog):
+    log, model = open_log(file_rows=10), served("sum")
+    offer(log, model, [[float(index)] for index in range(10)])
+    wait_for(lambda: log.counts.written == 10)
+    offer(log, model, [[1.0], [2.0], [3.0]])
+    wait_for(lambda: log._feeder.taken_rows == 13)
+    with caplog.at_level(logging.ERROR, "towpath.gateway"):
+        killed = log._feeder.pid
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: log._feeder.pid not in (None, killed))
+    assert [each.message for each in caplog.records] == [
+        "the prediction log's process ended (SIGKILL) and took up to 3 rows with it; it is started again in 0.5 s"
+    ]
+    offer(log, model, [[4.0]])
+    assert logged(log, "sum")["x"].to_list() == [*map(float, range(10)), 4.0]
+    assert (log.counts.written, log.counts.dropped, log.counts.files) == (11, 3, 2)
 
 
 def test_one_entry_that_cannot_be_logged_costs_only_itself(open_log, served):
