@@ -1,7 +1,6 @@
 """The report is one file that needs nothing else, says what happened, and cannot be written to by a column's value."""
 
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
@@ -9,34 +8,7 @@ from components.reports.run import RunReport, TrainedModel, render_run_report
 from components.types.dataset import Task
 from components.types.evaluation import METRIC_DIRECTIONS, Evaluation, MetricValue, SliceResult, SplitResult, Verdict
 from components.types.training import TrainingResult
-
-VOID = {"meta", "img", "br"}
-
-
-class Page(HTMLParser):
-    """Collects what a browser would load, the text it would show, and tags that are left open."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.loads, self.text, self.tags, self.open = [], [], set(), []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.loads += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag in ("html", "body", "table", "div", "style", "figure", "ul", "dl", "h1", "h2"):
-            while self.open and self.open[-1] != tag:
-                self.open.pop()
-        if self.open and self.open[-1] == tag:
-            self.open.pop()
-
-    def handle_data(self, data):
-        self.text.append(data)
+from tests.page import Page
 
 
 def trained(name, value, task=Task.BINARY, metric="auc", slices=()):
