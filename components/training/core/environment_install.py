@@ -70,13 +70,13 @@ def find_python(environment: Environment) -> str:
     """
     if f"{sys.version_info.major}.{sys.version_info.minor}" == environment.python:
         return str(getattr(sys, "_base_executable", sys.executable))
-    command = [*_uv_command(), "python", "find", "--no-project", "--system", environment.python]
+    command = [*_uv_command(), "python", "find", "--no-project", environment.python]
     found = subprocess.run(command, env=_uv_variables(), capture_output=True, text=True, check=False)
     if found.returncode == 0 and found.stdout.strip():
         return found.stdout.strip()
     raise MissingExtraError(
         f"{environment.title} needs an interpreter of Python {environment.python}, and there is none on this machine; "
-        f"install one, or let uv fetch one: UV_PYTHON_DOWNLOADS=automatic {environment.install}"
+        f"install one, for example by `.venv/bin/uv python install {environment.python}`"
     )
 
 

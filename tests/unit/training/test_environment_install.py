@@ -234,7 +234,7 @@ def test_environment_whose_interpreter_is_gone_is_refused(project, wheel):
 def test_interpreter_that_no_machine_has_is_asked_for_in_one_sentence(project, wheel):
     project.declare(wheel, python="3.99")
 
-    with pytest.raises(MissingExtraError, match=r"Python 3\.99, and there is none .*UV_PYTHON_DOWNLOADS=automatic"):
+    with pytest.raises(MissingExtraError, match=r"Python 3\.99, and there is none .*uv python install 3"):
         require_environment("echo", print)
     assert project.left == []
 
