@@ -61,13 +61,14 @@ def onnx_versions(folder: Path) -> dict[int, PlacedModel]:
 
 
 def saved_model_versions(folder: Path) -> dict[int, PlacedModel]:
-    """Return folders laid out as a SavedModel is; what is in the files does not matter to who copies them."""
+    """Return folders laid out as a SavedModel's product; what is in the files does not matter to who copies them."""
     found = {}
     for number in (1, 2, 3):
         directory = folder / f"savedmodel-{number}"
-        (directory / "variables").mkdir(parents=True)
-        (directory / "saved_model.pb").write_bytes(b"graph %d" % number)
-        (directory / "variables" / "variables.index").write_bytes(b"index")
+        model = directory / "savedmodel"
+        (model / "variables").mkdir(parents=True)
+        (model / "saved_model.pb").write_bytes(b"graph %d" % number)
+        (model / "variables" / "variables.index").write_bytes(b"index")
         (directory / "signature.json").write_text("{}")
         found[number] = placed_at(number, directory, "savedmodel")
     return found

@@ -20,7 +20,7 @@ from components.release.publishers.protocol import Publication
 from components.release.publishers.whole_folders import appear, clear, copy_checked, holds, vanish
 from components.stage.files import require_digest, tree_digest, write_text
 from components.types import record
-from components.types.product import SIGNATURE_FILE, Signature
+from components.types.product import SAVED_MODEL_DIR, SIGNATURE_FILE, Signature
 from components.types.release import PlacedModel, Role, TrafficSplit
 
 Placed = Mapping[int, PlacedModel]
@@ -107,7 +107,9 @@ class TritonRepository(_Repository):
         if placed.runtime != "onnx":
             raise ConfigError(
                 f"version {placed.ref.version} of {placed.ref.model} is a product for {placed.runtime}, and the Triton "
-                f"repository {self.root} takes ONNX; take the publisher out of the environment's file"
+                f"repository {self.root} takes ONNX: Triton has come without a backend for TensorFlow since its "
+                "release 25.03; publish to TensorFlow Serving (`kind: tensorflow_serving`), or take the publisher out "
+                "of the environment's file"
             )
 
     def _bring(self, split: TrafficSplit, placed: Placed) -> None:
@@ -152,7 +154,7 @@ class TensorFlowServingRepository(_Repository):
         self._base_path = base_path or str(root.absolute())
 
     def _check_servable(self, placed: PlacedModel) -> None:
-        if not (placed.directory / "saved_model.pb").is_file():
+        if placed.runtime != "savedmodel":
             raise ConfigError(
                 f"version {placed.ref.version} of {placed.ref.model} is a product for {placed.runtime}, and TensorFlow "
                 "Serving takes nothing but a SavedModel; publish it to a Triton repository (`kind: triton`), or take "
@@ -161,7 +163,7 @@ class TensorFlowServingRepository(_Repository):
 
     def _bring(self, split: TrafficSplit, placed: Placed) -> None:
         for each in placed.values():
-            _bring_version(self.root, self.root / split.model, each)
+            _bring_version(self.root, self.root / split.model, each, SAVED_MODEL_DIR)
 
     def _show(self, split: TrafficSplit) -> None:
         others = [fence.ready for name, fence in self._fences.all().items() if name != split.model]
@@ -187,11 +189,16 @@ def _checked(split: TrafficSplit, placed: Placed) -> dict[int, PlacedModel]:
     return found
 
 
-def _bring_version(root: Path, folder: Path, placed: PlacedModel) -> None:
+def _bring_version(root: Path, folder: Path, placed: PlacedModel, part: str = "") -> None:
+    """Make a version appear: all of its product, or what is in one folder of it."""
+    source, digest = placed.directory / part, placed.ref.digest
+    if part:
+        digest = tree_digest(source)
+        require_digest(placed.directory, placed.ref.digest)  # so that the part's digest is of the promised bytes, too
     target = folder / str(placed.ref.version)
-    if not holds(target, placed.ref.digest):
+    if not holds(target, digest):
         folder.mkdir(exist_ok=True)
-        appear(root, target, lambda new: copy_checked(placed.directory, new, placed.ref.digest))
+        appear(root, target, lambda new: copy_checked(source, new, digest))
 
 
 def _remove_others(root: Path, folder: Path, kept: set[int | None]) -> None:

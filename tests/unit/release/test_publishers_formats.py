@@ -27,7 +27,7 @@ from components.release.publishers.repository import TensorFlowServingRepository
 from components.types.dataset import ColumnType, Task
 from components.types.product import GRAPH_FILE, InputSpec, ProductRef, Signature
 from components.types.release import ModelRef, PlacedModel, TrafficSplit
-from tests.publications import EVENT, KINDS, SERVER_CONFIG, Kind, onnx_versions, triton_config_of
+from tests.publications import EVENT, KINDS, SERVER_CONFIG, Kind, onnx_versions, tree, triton_config_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -96,7 +96,9 @@ def test_triton_sees_no_folder_that_is_no_model(triton: Kind, root: Path) -> Non
 
 def test_triton_gets_nothing_but_onnx(triton: Kind, root: Path) -> None:
     placed = {1: replace(triton.placed[1], runtime="savedmodel")}
-    with pytest.raises(ConfigError, match="version 1 of taxi is a product for savedmodel.* takes ONNX"):
+    with pytest.raises(
+        ConfigError, match="version 1 of taxi is a product for savedmodel.* takes ONNX: Triton has come"
+    ):
         triton.open(root).publish(Publication(EVENT, TrafficSplit("taxi", 1, stable=1), placed))
     assert not root.exists()
 
@@ -151,6 +153,15 @@ def test_the_previous_version_stays_loaded_so_that_a_rollback_is_one_label(
     assert sorted(path.name for path in (root / "taxi").iterdir()) == ["1"]
 
 
+def test_tensorflow_serving_finds_the_savedmodel_itself_in_the_versions_folder(
+    tensorflow_serving: Kind, root: Path
+) -> None:
+    tensorflow_serving.open(root).publish(tensorflow_serving.publication(1, stable=2))
+    source = tensorflow_serving.placed[2].directory / "savedmodel"
+    assert tree(root / "taxi" / "2") == tree(source)
+    assert set(tree(source)) == {"saved_model.pb", "variables/variables.index"}
+
+
 def test_a_model_of_which_nothing_is_served_is_not_in_the_configuration() -> None:
     text = tensorflow_serving_config.config_text("/models", [(TrafficSplit("taxi", 1, previous=3), {3})])
     assert list(text_format.Parse(text, SERVER_CONFIG()).model_config_list.config) == []
@@ -168,7 +179,8 @@ folder = Path(sys.argv[1])
 module = tf.Module()
 module.offset = tf.Variable(41.0)
 module.f = tf.function(lambda x: x + module.offset, input_signature=[tf.TensorSpec([None], tf.float32)])
-tf.saved_model.save(module, str(folder / "product"), signatures=module.f)
+tf.saved_model.save(module, str(folder / "product" / "savedmodel"), signatures=module.f)
+(folder / "product" / "signature.json").write_text("{}")
 placed = placed_at(4, folder / "product", "savedmodel")
 TensorFlowServingRepository(folder / "root").publish(Publication(EVENT, TrafficSplit("taxi", 1, stable=4), {4: placed}))
 published = tf.saved_model.load(str(folder / "root" / "taxi" / "4"))
