@@ -19,6 +19,7 @@ FINGERPRINT_FILE = "fingerprint.pb"
 
 _FUNCTION = re.compile(r"(.*?)_(\d+)")
 _TABLE = re.compile(r"hash_table_.*", re.DOTALL)
+_CAPTURE = "_user_specified_name"
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -29,11 +30,20 @@ def make_canonical(folder: Path) -> None:
     for graph in saved.meta_graphs:
         names = _function_names(graph) | _table_names(graph)
         _walk(graph, lambda text, names=names: names.get(text, text))  # type: ignore[misc]
+        _forget_captures(graph)
         functions = sorted(graph.graph_def.library.function, key=lambda each: str(each.signature.name))
         del graph.graph_def.library.function[:]
         graph.graph_def.library.function.extend(functions)
     path.write_bytes(saved.SerializeToString(deterministic=True))
     _write_fingerprint(folder)
+
+
+def _forget_captures(graph: Any) -> None:
+    """Remove the numbers, counted by the process, that a function's captured tensors have for debugging alone."""
+    for function in graph.graph_def.library.function:
+        for argument in function.arg_attr.values():
+            if argument.attr[_CAPTURE].s.isdigit() or not argument.attr[_CAPTURE].s:
+                del argument.attr[_CAPTURE]
 
 
 def _function_names(graph: Any) -> dict[str, str]:

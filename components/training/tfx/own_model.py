@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_transform import TFTransformOutput
@@ -53,6 +54,8 @@ def train_own(run_fn: Callable[[Any], None], task: TrainingTask, fn_args: Any) -
         ConfigError: the model is not what this module says.
         TrainingError: its loss is not a finite number.
     """
+    keras.utils.clear_session()  # names of layers count from 0 again, whatever was built before
+    keras.utils.set_random_seed(task.seed)
     run_fn(fn_args)
     where = str(architecture_path(task.kind, task.architecture))
     folder = Path(fn_args.serving_model_dir)

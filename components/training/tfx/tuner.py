@@ -76,11 +76,11 @@ class Search(keras_tuner.Tuner):
     """Trains each set of hyper-parameters as the training itself does."""
 
     def __init__(self, task: TrainingTask, space: keras_tuner.HyperParameters, folder: Path) -> None:
-        """Prepare the search; ``tuner.trials`` of the task says how many sets are tried."""
+        """Prepare the search; ``trials`` of the task says how many sets are tried."""
         self._task = task
         oracle = _ConfiguredFirst(
             objective=_OBJECTIVE,
-            max_trials=int(str(task.parameters["tuner.trials"])),
+            max_trials=int(str(task.parameters["trials"])),
             seed=task.seed,
             hyperparameters=space,
             allow_new_entries=False,

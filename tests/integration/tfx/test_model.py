@@ -32,7 +32,7 @@ PARAMETERS = {
     "hidden": (16, 8),
     "learning_rate": 0.01,
     "patience": 3,
-    "tuner.trials": 0,
+    "trials": 0,
     "weight_decay": 1e-4,
 }
 
@@ -122,21 +122,22 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
 def trained(
     tfx_python: Path, home: Path, projects: dict[str, Project], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Trained]:
-    """Return all trainings but one by one process, and the one that is to be compared by another."""
+    """Return all trainings, those that are to be compared by another process and in another order."""
     asked = {
         "binary": ("tipped", {}),
         "multiclass": ("stars", {}),
         "regression": ("price", {}),
-        "tuned": ("tipped", {"tuner.trials": 3, "epochs": 2}),
+        "tuned": ("tipped", {"trials": 3, "epochs": 2}),
         "own": ("tipped", {"architecture": "taxi"}),
         "unfit": ("tipped", {"architecture": "unfit"}),
-        "again": ("tipped", {}),
+        "binary again": ("tipped", {}),
+        "own again": ("tipped", {"architecture": "taxi"}),
     }
     made = {}
     for name, (label, changes) in asked.items():
         made[name] = Trained(projects[label], make_task(name, projects[label], changes, tmp_path_factory))
-    run(tfx_python, home, *(each for name, each in made.items() if name != "again"))
-    run(tfx_python, home, made["again"])
+    run(tfx_python, home, *(each for name, each in made.items() if "again" not in name))
+    run(tfx_python, home, made["own again"], made["binary again"])
     return made
 
 
@@ -144,7 +145,7 @@ def make_task(
     name: str, project: Project, changes: Mapping[str, object], folders: pytest.TempPathFactory
 ) -> TrainingTask:
     parameters = {key: value for key, value in changes.items() if key != "architecture"}
-    folder = folders.mktemp(f"task-{name}")
+    folder = folders.mktemp(f"task-{name.replace(' ', '-')}")
     task = TrainingTask(
         model="m",
         training=f"m-{name}",
@@ -210,8 +211,9 @@ def test_network_has_learned(trained: dict[str, Trained], runtime: SavedModelRun
     np.testing.assert_allclose(outputs["probabilities"].sum(axis=1), 1, atol=1e-6)
 
 
-def test_same_task_in_another_process_gives_the_same_bytes(trained: dict[str, Trained]) -> None:
-    first, again = trained["binary"], trained["again"]
+@pytest.mark.parametrize("name", ["binary", "own"])
+def test_same_task_in_another_process_gives_the_same_bytes(trained: dict[str, Trained], name: str) -> None:
+    first, again = trained[name], trained[f"{name} again"]
     assert first.product.digest == again.product.digest
     assert first.json("course.json") == again.json("course.json")
 

@@ -38,7 +38,7 @@ from components.types import record
 from components.types.features import FEATURE_PLAN_FILE, FeaturePlan
 from components.types.training import TrainingTask
 
-BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--tfxio_use_byte_size_batching"]
 SPLITS = {"train": "train", "eval": "validation"}
 ENCODER = example_coder.RecordBatchToExamplesEncoder()
 
@@ -63,11 +63,11 @@ def train(task: TrainingTask) -> None:
         custom_config=custom_config,
     )
     fn_args.transform_output = fn_args.transform_graph_path
-    if task.parameters["tuner.trials"]:
+    if task.parameters["trials"]:
         search = tuner_fn(fn_args)
         search.tuner.search(**search.fit_kwargs)
         fn_args.hyperparameters = search.tuner.get_best_hyperparameters()[0].get_config()
-        losses = [each.score for each in search.tuner.oracle.get_best_trials(task.parameters["tuner.trials"])]
+        losses = [each.score for each in search.tuner.oracle.get_best_trials(task.parameters["trials"])]
         write_json(task.output_dir / "trials.json", losses)
     run_fn(fn_args)
     write_product(Path(fn_args.serving_model_dir), task.spec, task.output_dir / "product")
