@@ -2,7 +2,8 @@
 
 A prediction that was going on when its server died fails, for it may be what killed it; those that come after wait for
 the next server, which takes a third of a second as long as TensorFlow's own process lives. A server that keeps dying
-is started again ever more slowly, and meanwhile predictions fail at once.
+is started again ever more slowly; when that takes too long to wait for, or the product cannot be opened any more,
+predictions fail at once until it is back.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ GRACE_S = 1.0
 """How long a prediction that was stopped may still go on before its server is ended."""
 STEADY_S = 10.0
 """A server that lived so long had no trouble: its successor starts at once."""
-MOST_DEATHS = 3
-"""After so many in a row, nobody waits for the next one."""
+MOST_DEATHS = 6
+"""After so many in a row the next start is four seconds away, too long for a request to wait: it fails at once."""
 _FIRST_WAIT_S = 0.25
 _LONGEST_WAIT_S = 10.0
 _LISTENING_S = 0.02
@@ -202,7 +203,7 @@ class Keeper:
                 self._adopt(server)
             except (TowpathError, OSError) as error:
                 with self._changed:
-                    self._deaths += 1
+                    self._deaths = max(self._deaths + 1, MOST_DEATHS)
                     self._words = str(error)
                 continue
             return

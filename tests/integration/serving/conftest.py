@@ -88,7 +88,7 @@ class Running:
                 stderr=log,
                 text=True,
             )
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120  # a version may wait for TensorFlow to be imported
         while wait and not port_file.exists():
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < end, self.log()
