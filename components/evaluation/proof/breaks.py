@@ -24,7 +24,7 @@ from components.evaluation.record.stage import PRODUCT_DIR, evaluate, measure, r
 from components.evaluation.rescore import RescoreRequest, compare
 from components.stage.files import write_json
 from components.types.evaluation import EVALUATION_FILE, Direction, Evaluation, MetricValue, SliceResult
-from components.types.product import GRAPH_FILE, ProductRef
+from components.types.product import ProductRef
 from components.types.tfx import ModelAnalysis
 
 _QUICK_RESAMPLES = 100
@@ -210,8 +210,8 @@ def swapped_artifact(bench: Bench) -> Proof:
     worse, _ = bench.degraded
     trained = bench.work / "swapped"
     shutil.copytree(bench.out / "trainings" / bench.training, trained)
-    shutil.copyfile(worse.directory / GRAPH_FILE, trained / PRODUCT_DIR / GRAPH_FILE)
-    name, broken = "swapped artifact", f"{PRODUCT_DIR}/{GRAPH_FILE} was replaced by a graph with other weights"
+    shutil.copytree(worse.directory, trained / PRODUCT_DIR, dirs_exist_ok=True)
+    name, broken = "swapped artifact", f"the graph in {PRODUCT_DIR} was replaced by one with other weights"
     try:
         evaluate(trained, bench.out / "prepared", bench.quick, bench.work / "swapped-evaluation")
     except DigestMismatchError as error:

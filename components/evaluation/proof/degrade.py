@@ -1,7 +1,10 @@
-"""Make a model really worse: the same graph with its weights in another order. Knows no metric."""
+"""Make a model really worse: the same graph with its weights in another order. Knows no metric and no TensorFlow."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,9 @@ import onnx
 from onnx import numpy_helper
 
 from components.errors import BadInputError, FaultError
+from components.evaluation.proof.shuffle_savedmodel import NO_WEIGHTS
 from components.stage.files import tree_digest, whole_directory
-from components.types.product import GRAPH_FILE, SIGNATURE_FILE, ProductRef
+from components.types.product import GRAPH_FILE, SAVED_MODEL_DIR, SIGNATURE_FILE, ProductRef
 
 _REAL = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
 
@@ -21,24 +25,47 @@ def shuffle_weights(product: ProductRef, target: Path, seed: int) -> ProductRef:
     """Write a copy of `product` whose weights are shuffled and turned around, each tensor by itself.
 
     Raises:
-        BadInputError: the product is no ONNX graph.
-        FaultError: the graph holds no weights to shuffle.
+        BadInputError: the product is neither an ONNX graph nor a SavedModel.
+        FaultError: it holds no weights to shuffle, or TensorFlow cannot read it.
     """
-    if product.runtime != "onnx":
+    if product.runtime not in ("onnx", "savedmodel"):
         raise BadInputError(
-            f"{product.directory} is a product for {product.runtime}, and only the weights of an ONNX graph can be "
-            "shuffled; prove the gates on a model whose chosen training gives one"
+            f"{product.directory} is a product for {product.runtime}, and only the weights of an ONNX graph or a "
+            "SavedModel can be shuffled; prove the gates on a model whose chosen training gives one"
         )
-    model = onnx.load(str(product.directory / GRAPH_FILE))
+    with whole_directory(target) as folder:
+        if product.runtime == "onnx":
+            _shuffle_graph(product.directory / GRAPH_FILE, folder / GRAPH_FILE, seed)
+        else:
+            _shuffle_savedmodel(product.directory / SAVED_MODEL_DIR, folder / SAVED_MODEL_DIR, seed)
+        (folder / SIGNATURE_FILE).write_bytes((product.directory / SIGNATURE_FILE).read_bytes())
+    return ProductRef(target, tree_digest(target), product.runtime)
+
+
+def _shuffle_savedmodel(source: Path, target: Path, seed: int) -> None:
+    program = "components.evaluation.proof.shuffle_savedmodel"
+    done = subprocess.run(
+        [sys.executable, "-m", program, str(source), str(target), str(seed)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == NO_WEIGHTS:
+        raise FaultError(f"{source} holds no weights that could be shuffled")
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it died without a word"])[-1]
+        raise FaultError(f"the weights of {source} cannot be shuffled: {last}")
+
+
+def _shuffle_graph(source: Path, target: Path, seed: int) -> None:
+    model = onnx.load(str(source))
     generator = np.random.default_rng(seed)
     changed = sum(_shuffle_tensor(tensor, generator) for tensor in _tensors(model.graph))
     changed += sum(_shuffle_attribute(attribute, generator) for attribute in _attributes(model.graph))
     if not changed:
-        raise FaultError(f"{product.directory / GRAPH_FILE} holds no weights that could be shuffled")
-    with whole_directory(target) as folder:
-        (folder / GRAPH_FILE).write_bytes(model.SerializeToString(deterministic=True))
-        (folder / SIGNATURE_FILE).write_bytes((product.directory / SIGNATURE_FILE).read_bytes())
-    return ProductRef(target, tree_digest(target), product.runtime)
+        raise FaultError(f"{source} holds no weights that could be shuffled")
+    target.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _attributes(graph: Any) -> Iterator[Any]:
