@@ -13,7 +13,15 @@ from pathlib import Path
 
 from components.errors import TowpathError
 from components.training.core.environment import damage, environments_dir, require_environment
-from components.training.core.environment_choice import Choice, Environment, choose_here, read_environment, this_machine
+from components.training.core.environment_choice import (
+    Choice,
+    Environment,
+    choice_variable,
+    choose_here,
+    fits,
+    read_environment,
+    this_machine,
+)
 from components.training.core.environment_install import find_python
 
 
@@ -26,7 +34,7 @@ def sentences(kind: str) -> Iterator[str]:
         yield f"{error}."
         return
     machine = this_machine()
-    yield f"Kind {kind} gets {choice.name} on this machine ({machine}){_why_not_others(environment, choice)}."
+    yield f"Kind {kind} gets {choice.name} on this machine ({machine}){_about_others(kind, environment, choice)}."
     folder = environments_dir() / choice.folder_name
     if not folder.exists():
         yield _how_to_install(environment, choice, folder)
@@ -41,12 +49,15 @@ def sentences(kind: str) -> Iterator[str]:
         yield f"{each} is of a former lock; delete it if no other copy of the project uses it."
 
 
-def _why_not_others(environment: Environment, choice: Choice) -> str:
-    position = environment.choices.index(choice)
-    passed = [
-        f"{each.name}, which needs {' or '.join(map(str, each.platforms))}" for each in environment.choices[:position]
-    ]
-    return f", and not {'; nor '.join(passed)}" if passed else ""
+def _about_others(kind: str, environment: Environment, choice: Choice) -> str:
+    """Say of each other lock what this machine lacks for it, or how it is asked for."""
+    about = ""
+    for each in environment.choices:
+        if each is not choice and any(fits(this_machine(), platform) for platform in each.platforms):
+            about += f"; {choice_variable(kind)}={each.name} asks for {each.name}, which it can have as well"
+        elif each is not choice:
+            about += f"; {each.name} needs {' or '.join(map(str, each.platforms))}"
+    return about
 
 
 def _how_to_install(environment: Environment, choice: Choice, folder: Path) -> str:

@@ -28,14 +28,13 @@ def tfx():
     [
         (Machine("Linux", "x86_64", "2.36"), "tfx-1.16"),
         (Machine("Linux", "x86_64", "2.17"), "tfx-1.16"),
-        (Machine("Linux", "x86_64", "2.39"), "tfx-1.21"),
-        (Machine("Linux", "x86_64", "2.41"), "tfx-1.21"),
-        (Machine("Linux", "x86_64", "3.0"), "tfx-1.21"),
+        (Machine("Linux", "x86_64", "2.39"), "tfx-1.16"),
+        (Machine("Linux", "x86_64", "3.0"), "tfx-1.16"),
         (Machine("Darwin", "arm64", "15.5"), "tfx-1.21"),
         (Machine("Darwin", "x86_64", "13.6.1"), "tfx-1.16"),
     ],
 )
-def test_machine_gets_the_newest_lock_that_it_can_have(tfx, machine, lock):
+def test_machine_gets_the_first_lock_that_it_can_have(tfx, machine, lock):
     assert choose("tfx", tfx, machine).name == lock
 
 
@@ -60,9 +59,9 @@ def test_machine_that_can_have_none_is_told_what_each_needs(tfx, machine):
 
 
 def test_user_may_ask_for_a_lock_by_name(tfx, monkeypatch):
-    assert choose("tfx", tfx, Machine("Linux", "x86_64", "2.41"), "tfx-1.16").name == "tfx-1.16"
+    assert choose("tfx", tfx, Machine("Linux", "x86_64", "2.39"), "tfx-1.21").name == "tfx-1.21"
     monkeypatch.setenv("TOWPATH_LOCK_TFX", "tfx-9")
-    with pytest.raises(ConfigError, match=r"TOWPATH_LOCK_TFX is 'tfx-9'; .* locks tfx-1\.21, tfx-1\.16"):
+    with pytest.raises(ConfigError, match=r"TOWPATH_LOCK_TFX is 'tfx-9'; .* locks tfx-1\.16, tfx-1\.21"):
         choose_here("tfx", tfx)
 
 
