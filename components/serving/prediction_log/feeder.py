@@ -1,7 +1,7 @@
 """The thread that hands entries to the process that writes them. Knows nothing of requests, nor of files.
 
-It shares the interpreter with the event loop, so it holds it for a fraction of a millisecond at a time. A process that
-dies is replaced; one that hangs is waited for while the queue fills, overflows and is counted.
+It shares the interpreter with the event loop, so it does next to nothing: entries come packed. A process that dies is
+replaced; one that hangs is waited for while the queue fills, overflows and is counted.
 """
 
 from __future__ import annotations
@@ -11,23 +11,17 @@ import signal
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Any
 
 from components.serving.prediction_log.counts import LogCounts
-from components.serving.prediction_log.frames import Encoder
+from components.serving.prediction_log.frames import Packed, frame
 from components.serving.prediction_log.options import LogOptions
 from components.serving.prediction_log.process import WriterProcess
 
-if TYPE_CHECKING:
-    from components.serving.prediction_log.log import Entry
-
 _LOOK_S = 0.25
-_AT_ONCE = 64
-"""Entries encoded before the thread steps back: so long, about 0.1 ms, a request may wait for the interpreter."""
-_AT_ONCE_BYTES = 262_144
-_STEP_BACK_S = 0.0005
-_SEND_BYTES = 524_288
-"""What is encoded is sent together: each time, the process wakes up and makes a batch of what it finds."""
+_AT_ONCE = 512
+"""Most entries of a frame: to make it takes about 0.1 ms, and that long a request may wait for the interpreter."""
+_AT_ONCE_BYTES = 524_288
 _STEADY_S = 60.0
 """A process that lived so long had no trouble starting."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
@@ -39,7 +33,8 @@ log = logging.getLogger("towpath.gateway")
 class Feeder:
     """Take entries from a queue and see that some process writes them."""
 
-    def __init__(self, options: LogOptions, worker: int, entries: deque[Entry]) -> None:
+    def __init__(self, options: LogOptions, worker: int, entries: deque[Packed], facts: list[Any]) -> None:
+        """Take the options, whose log it is, the queue, and what there is to know of the versions in it."""
         self.counts = LogCounts()
         """Of all processes so far, as they said last, and of what is lost on the way; replaced, never changed."""
         self.taken_rows = self.taken_bytes = 0
@@ -50,13 +45,13 @@ class Feeder:
         self._stopping = threading.Event()
         self._stop_by_s = 0.0
         self._process: WriterProcess | None = None
-        self._encoder = Encoder()
+        self._facts = facts
+        self._told_facts = 0
         self._handed_rows = 0
         """Rows that this process was given, in whole or in part."""
         self._past = LogCounts()
         self._deaths = 0
         self._start_at_s = 0.0
-        self._has_failed = False
 
     @property
     def pid(self) -> int | None:
@@ -80,7 +75,7 @@ class Feeder:
         self._finish()
 
     def _start(self) -> None:
-        self._encoder, self._handed_rows = Encoder(), 0
+        self._told_facts = self._handed_rows = 0
         try:
             self._process = WriterProcess(self._options, self._worker)
         except OSError as error:  # as when there is no memory
@@ -89,42 +84,20 @@ class Feeder:
     def _feed(self) -> None:
         """Hand over what waits now; what comes meanwhile waits for the next look."""
         waiting = len(self._entries)
-        parts: list[memoryview] = []
         while waiting and self._process is not None and not self._is_late():
-            chunk, rows = self._take(waiting)
-            waiting -= len(chunk)
-            parts += self._encoded(chunk, rows)
-            if not waiting or sum(each.nbytes for each in parts) >= _SEND_BYTES:
-                self._send(parts)
-                parts = []
-            elif not self._stopping.is_set():
-                time.sleep(_STEP_BACK_S)
-
-    def _take(self, most: int) -> tuple[list[Entry], int]:
-        chunk: list[Entry] = []
-        rows = size_bytes = 0
-        while len(chunk) < min(most, _AT_ONCE) and size_bytes < _AT_ONCE_BYTES:
-            entry = self._entries.popleft()
-            rows += entry.logged_rows
-            size_bytes += entry.size_bytes
-            chunk.append(entry)
-        self.taken_rows += rows
-        self.taken_bytes += size_bytes
-        return chunk, rows
-
-    def _encoded(self, chunk: list[Entry], rows: int) -> list[memoryview]:
-        try:
-            parts = self._encoder.encode(chunk)
-        except Exception as error:
-            if len(chunk) > 1:  # one of them; the others are good
-                return [part for each in chunk for part in self._encoded([each], each.logged_rows)]
-            self._past += LogCounts(dropped=rows)
-            if not self._has_failed:
-                log.error("a prediction of %s cannot be logged: %s", chunk[0].model.ref, error)
-            self._has_failed = True
-            return []
-        self._handed_rows += rows
-        return parts
+            entries: list[Packed] = []
+            rows = size_bytes = 0
+            while len(entries) < min(waiting, _AT_ONCE) and size_bytes < _AT_ONCE_BYTES:
+                entries.append(self._entries.popleft())
+                rows += entries[-1].rows
+                size_bytes += entries[-1].size_bytes
+            waiting -= len(entries)
+            self.taken_rows += rows
+            self.taken_bytes += size_bytes
+            self._handed_rows += rows
+            new = self._facts[self._told_facts :]
+            self._told_facts += len(new)
+            self._send(frame(new, entries))
 
     def _send(self, parts: list[memoryview]) -> None:
         """Wait for a process that is slow, but for none that ended."""
@@ -190,7 +163,7 @@ class Feeder:
         if self._process is not None:
             log.error("the prediction log's process %d takes its time and is left to end by itself", self._process.pid)
             self._process.leave()
-        if lost := sum(each.logged_rows for each in self._entries):
+        if lost := sum(each.rows for each in self._entries):
             self.counts = self._past = self.counts + LogCounts(dropped=lost)
             log.error("the prediction log lost its last %d rows: they could not be handed over in time", lost)
 

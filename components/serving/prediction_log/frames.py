@@ -1,16 +1,17 @@
 """How logged entries cross to the process that writes them. Knows nothing of pipes, nor of what is written.
 
-A frame is two lengths, a body and a tail. The body is made by `marshal`: both ends are the same interpreter, and
-nothing else turns so many small values into bytes while holding the interpreter for so short (about 1 µs a row). Small
-arrays are in the body; large ones are sent from where they lie, as the tail. What holds for all rows of a version
-crosses once.
+An entry is packed where it was answered, while all of it is still in the processor's cache, by `marshal`: both ends are
+the same interpreter, and nothing else makes so many small values bytes in so little time. Small arrays are packed, too;
+large ones are sent from where they lie. A frame is two lengths, packed entries, and large arrays behind them; what
+holds for all rows of a version crosses once.
 """
 
 from __future__ import annotations
 
 import marshal
 import struct
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +26,7 @@ from components.types.product import Signature
 from components.types.release import ModelRef
 
 if TYPE_CHECKING:
-    from components.serving.prediction_log.log import Entry
+    from components.serving.input_plan import Batch, InputPlan
     from components.serving.served_model import ServedModel
 
 _HEAD = struct.Struct("<QQ")
@@ -33,6 +34,9 @@ _HEAD = struct.Struct("<QQ")
 _MARSHAL = 2
 """The newest form that does not look for values that are there twice, which costs more than it saves."""
 _LARGE_BYTES = 4_096
+_PACKED_BYTES = 250
+"""What a packed entry takes beside what is in it."""
+_MOST_LAYOUTS = 256
 _FLOAT64, _FLOAT32, _TEXT = DTYPES[ColumnType.FLOAT64], np.dtype(np.float32), DTYPES[ColumnType.STRING]
 
 
@@ -72,48 +76,91 @@ class LoggedEntry(NamedTuple):
         return -(-self.rows // self.step)
 
 
+class Packed(NamedTuple):
+    """One entry on its way."""
+
+    body: bytes
+    tail: tuple[memoryview, ...]
+    """Its large arrays."""
+    rows: int
+    """How many are logged."""
+    size_bytes: int
+
+
 class _Layout(NamedTuple):
+    plan: InputPlan
+    """Kept, so that its id stays its own."""
     number: int
-    """What a row says instead of its version."""
+    """What an entry says instead of its version."""
     inputs: tuple[tuple[str, np.dtype[Any]], ...]
     prediction: np.dtype[Any]
 
 
-class Encoder:
-    """Make frames for one process, which was told nothing yet."""
+class Packer:
+    """Pack entries; `facts` are what whoever unpacks them must know of their versions, by number."""
 
     def __init__(self) -> None:
-        self._known: dict[ModelRef, _Layout] = {}
+        self.facts: list[Any] = []
+        """Grows, and is read in another thread: a version is here before any entry of it is packed."""
+        self._numbers: dict[ModelRef, int] = {}
+        self._layouts: dict[int, _Layout] = {}
 
-    def encode(self, entries: Sequence[Entry]) -> list[memoryview]:
-        """Return a frame with these entries, in parts; the arrays must stay as they are until they are sent.
+    def pack(
+        self,
+        model: ServedModel,
+        role: str,
+        rev: int,
+        request_id: str,
+        user: int,
+        batch: Batch,
+        outputs: Mapping[str, np.ndarray] | None,
+        seconds: float,
+        status: int,
+        step: int = 1,
+    ) -> Packed:
+        """Return every `step`-th row of an answered request; large arrays must stay as they are until it is sent.
 
         Raises:
-            Exception: one of them has a value that is not what its signature says; as if none had been encoded.
+            Exception: a value is not what the signature says.
         """
-        new: dict[ModelRef, _Layout] = {}
-        facts: list[Any] = []
+        layout = self._layouts.get(id(model.plan)) or self._layout(model)
         tail: list[memoryview] = []
-        rows: list[Any] = []
-        layouts: dict[int, _Layout] = {}  # by id, which costs less; the entries hold their models
-        for entry in entries:
-            layout = layouts.get(id(entry.model))
-            if layout is None:
-                layout = layouts[id(entry.model)] = self._layout(entry.model, new, facts)
-            rows.append(_packed_entry(entry, layout, tail))
-        body = marshal.dumps((facts, rows), _MARSHAL)
-        self._known |= new
-        head = _HEAD.pack(len(body), sum(each.nbytes for each in tail))
-        return [memoryview(head + body), *tail]
+        if (block := getattr(batch.tensors, "block", None)) is not None:
+            inputs = _packed(block if step == 1 else block[:, ::step], _FLOAT64, tail)
+        else:
+            inputs = [_packed(_kept(batch.tensors[name], step), dtype, tail) for name, dtype in layout.inputs]
+        prediction = probabilities = None
+        if outputs is not None:
+            prediction = _packed(_kept(outputs[PREDICTION], step), layout.prediction, tail)
+            if (found := outputs.get(PROBABILITIES)) is not None:
+                probabilities = _packed(_kept(found, step), _FLOAT32, tail)
+        row = (
+            layout.number, role, rev, request_id, user, batch.rows, step, time.time(), seconds, status, inputs,
+            prediction, probabilities,
+        )  # fmt: skip
+        body = marshal.dumps(row, _MARSHAL)
+        size_bytes = _PACKED_BYTES + len(body) + sum([each.nbytes for each in tail])
+        return Packed(body, tuple(tail), -(-batch.rows // step), size_bytes)
 
-    def _layout(self, model: ServedModel, new: dict[ModelRef, _Layout], facts: list[Any]) -> _Layout:
-        ref = model.ref
-        if (layout := self._known.get(ref) or new.get(ref)) is None:
-            signature = model.signature
-            inputs = tuple((spec.name, DTYPES[spec.type]) for spec in signature.inputs)
-            layout = new[ref] = _Layout(len(self._known) + len(new), inputs, DTYPES[label_type(signature)])
-            facts.append((record.dump(ref), record.dump(signature)))
+    def _layout(self, model: ServedModel) -> _Layout:
+        signature = model.signature
+        if (number := self._numbers.get(model.ref)) is None:
+            number = len(self.facts)
+            self.facts.append((record.dump(model.ref), record.dump(signature)))
+            self._numbers[model.ref] = number
+        if len(self._layouts) >= _MOST_LAYOUTS:  # versions come and go
+            self._layouts.clear()
+        inputs = tuple((spec.name, DTYPES[spec.type]) for spec in signature.inputs)
+        layout = _Layout(model.plan, number, inputs, DTYPES[label_type(signature)])
+        self._layouts[id(model.plan)] = layout
         return layout
+
+
+def frame(facts: Sequence[Any], entries: Sequence[Packed]) -> list[memoryview]:
+    """Return a frame, in parts, for one who knows all versions but `facts`."""
+    tail = [part for each in entries for part in each.tail]
+    body = marshal.dumps((list(facts), [each.body for each in entries]), _MARSHAL)
+    return [memoryview(_HEAD.pack(len(body), sum(each.nbytes for each in tail)) + body), *tail]
 
 
 class Decoder:
@@ -133,30 +180,13 @@ class Decoder:
             tail_at = start + _HEAD.size + body_bytes
             if len(self._rest) < tail_at + tail_bytes:
                 break
-            facts, rows = marshal.loads(self._rest[start + _HEAD.size : tail_at])  # noqa: S302 - from our own parent
+            facts, bodies = marshal.loads(self._rest[start + _HEAD.size : tail_at])  # noqa: S302 - from our own parent
             self._versions += (_version(*each) for each in facts)
             tail = BytesIO(self._rest[tail_at : tail_at + tail_bytes])
-            found += (_unpacked_entry(self._versions, tail, row) for row in rows)
+            found += (_unpacked_entry(self._versions, tail, body) for body in bodies)
             start = tail_at + tail_bytes
         del self._rest[:start]
         return found
-
-
-def _packed_entry(entry: Entry, layout: _Layout, tail: list[memoryview]) -> tuple[Any, ...]:
-    _, role, rev, request_id, user, tensors, block, outputs, rows, step, _, time_s, seconds, status = entry
-    if block is not None:
-        inputs = _packed(block if step == 1 else block[:, ::step], _FLOAT64, tail)
-    else:
-        inputs = [_packed(_kept(tensors[name], step), dtype, tail) for name, dtype in layout.inputs]
-    prediction = probabilities = None
-    if outputs is not None:
-        prediction = _packed(_kept(outputs[PREDICTION], step), layout.prediction, tail)
-        if (found := outputs.get(PROBABILITIES)) is not None:
-            probabilities = _packed(_kept(found, step), _FLOAT32, tail)
-    return (
-        layout.number, "" if role is None else str(role), rev, request_id, user, rows, step, time_s, seconds, status,
-        inputs, prediction, probabilities,
-    )  # fmt: skip
 
 
 def _kept(values: np.ndarray, step: int) -> np.ndarray:
@@ -178,8 +208,8 @@ def _version(ref: Any, signature: Any) -> LoggedVersion:
     return LoggedVersion(record.load(ModelRef, ref), record.load(Signature, signature))
 
 
-def _unpacked_entry(versions: list[LoggedVersion], tail: BytesIO, row: tuple[Any, ...]) -> LoggedEntry:
-    number, *about, inputs, prediction, probabilities = row
+def _unpacked_entry(versions: list[LoggedVersion], tail: BytesIO, body: bytes) -> LoggedEntry:
+    number, *about, inputs, prediction, probabilities = marshal.loads(body)  # noqa: S302 - from our own parent
     version = versions[number]
     signature = version.signature
     block: np.ndarray | None = None

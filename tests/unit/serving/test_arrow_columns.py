@@ -15,26 +15,23 @@ from components.serving.prediction_log.arrow_columns import lists, numbers, text
 ROOT = Path(__file__).resolve().parents[3]
 NEEDS_NO_PANDAS = """
 import sys
-import time
 from pathlib import Path
 from bench.products import mixed_product, network_product
 from components.serving.measurements import Measurements
 from components.serving.prediction_log import LogOptions
-from components.serving.prediction_log.frames import Decoder, Encoder
-from components.serving.prediction_log.log import Entry
+from components.serving.prediction_log.frames import Decoder, Packer, frame
 from components.serving.prediction_log.writer import Writer
 from components.serving.served_model import load_served
 from components.types.release import ModelRef, PlacedModel
 
-folder, encoder, decoder = Path(sys.argv[1]), Encoder(), Decoder()
+folder, packer, found = Path(sys.argv[1]), Packer(), []
 writer = Writer(LogOptions(folder / "log"), 0, print)
 for name, make, row in (("network", network_product, [0.5] * 30), ("mixed", mixed_product, [None, 1, True, "Oslo"])):
     product = make(folder / name)
     model = load_served(PlacedModel(ModelRef(name, 7, product.digest), product.directory, "onnx"), Measurements())
-    tensors = model.plan.from_rows([row], None).tensors
-    outputs = model.runtime.predict(tensors)
-    entry = Entry(model, None, 1, "r", 1, tensors, None, outputs, 1, 1, 0, time.time(), 0.001, 200)
-    writer.write(decoder.decode(b"".join(encoder.encode([entry]))))
+    batch = model.plan.from_rows([row], None)
+    found.append(packer.pack(model, "", 1, "r", 1, batch, model.predict(batch), 0.001, 200))
+writer.write(Decoder().decode(b"".join(frame(packer.facts, found))))
 writer.close_all()
 assert writer.counts.written == 2
 print(*sorted({"pandas", "polars", "scipy", "pyarrow"} & set(sys.modules)))

@@ -158,13 +158,13 @@ def test_of_a_request_with_too_many_rows_evenly_spaced_ones_are_logged(open_log,
     assert log.counts.limited == 35 - 9
 
 
-@pytest.mark.parametrize("bound", [{"queue_rows": 3}, {"queue_bytes": 1_000}])
+@pytest.mark.parametrize("bound", [{"queue_rows": 99}, {"queue_bytes": 1_000}])
 def test_a_full_queue_drops_and_counts(open_log, served, bound):
     log, model = open_log(**bound), served("sum")
-    offer(log, model, [[1.0], [2.0], [3.0], [4.0]])
+    offer(log, model, [[1.0]] * 100)
     offer(log, model, [[5.0]])
     assert logged(log, "sum")["x"].to_list() == [5.0]
-    assert log.counts.dropped == 4
+    assert log.counts.dropped == 100
 
 
 def test_long_texts_count_for_what_they_are(open_log, served):
@@ -339,9 +339,10 @@ def test_one_entry_that_cannot_be_logged_costs_only_itself(open_log, served):
     log, model = open_log(), served("sum")
     offer(log, model, [[1.0]], request_id="good")
     offer(log, model, [[2.0]], request_id="\ud800")
+    offer(log, model, [[2.0]], status=object())
     offer(log, model, [[3.0]], request_id="good")
     assert logged(log, "sum")["x"].to_list() == [1.0, 3.0]
-    assert log.counts.dropped == 1
+    assert log.counts.dropped == 2
 
 
 def test_offering_costs_a_request_next_to_nothing(open_log, served):
