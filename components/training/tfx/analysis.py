@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2  # 1.21 exports only some of them by itself
 
 from components.errors import TrainingError
 from components.stage.files import tree_digest
@@ -68,10 +69,10 @@ def eval_config(task: TrainingTask) -> Any:
         ConfigError: a slice or a threshold cannot be used.
     """
     thresholds, slices = asked(task.parameters, task.spec, f"trainings.{task.training}.{THRESHOLDS}")
-    return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(label_key=task.spec.label_column, model_type=tfma.TF_GENERIC)],
-        metrics_specs=[tfma.MetricsSpec(metrics=[_count(), *_metrics(task.spec.task, thresholds)])],
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[each]) for each in slices)],
+    return config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(label_key=task.spec.label_column, model_type=tfma.TF_GENERIC)],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=[_count(), *_metrics(task.spec.task, thresholds)])],
+        slicing_specs=[config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[each]) for each in slices)],
         options={"include_default_metrics": {"value": False}},
     )
 
@@ -119,7 +120,7 @@ def read_analysis(evaluation: Path, blessing: Path, task: TrainingTask, product:
 
 
 def _count() -> Any:
-    return tfma.MetricConfig(class_name="ExampleCount", config=f'{{"name": "{_ROWS}"}}')
+    return config_pb2.MetricConfig(class_name="ExampleCount", config=f'{{"name": "{_ROWS}"}}')
 
 
 def _metrics(task: Task, thresholds: Iterable[Threshold]) -> list[Any]:
@@ -127,7 +128,7 @@ def _metrics(task: Task, thresholds: Iterable[Threshold]) -> list[Any]:
     found = []
     for name in METRICS[task]:
         class_name, settings = classes[name]
-        config = tfma.MetricConfig(
+        config = config_pb2.MetricConfig(
             class_name=class_name, config=f'{{"name": "{name}"{", " if settings else ""}{settings}}}'
         )
         for each in thresholds:
@@ -140,10 +141,10 @@ def _metrics(task: Task, thresholds: Iterable[Threshold]) -> list[Any]:
 def _add(config: Any, threshold: Threshold) -> None:
     bound = {"value": threshold.bound}
     limits = {"lower_bound": bound} if threshold.is_lower else {"upper_bound": bound}
-    value = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(**limits))
+    value = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(**limits))
     # not `config.threshold`: that would bind every slice, also one of a single row
-    cut = tfma.SlicingSpec(feature_keys=[threshold.column] if threshold.column else [])
-    config.per_slice_thresholds.append(tfma.PerSliceMetricThreshold(slicing_specs=[cut], threshold=value))
+    cut = config_pb2.SlicingSpec(feature_keys=[threshold.column] if threshold.column else [])
+    config.per_slice_thresholds.append(config_pb2.PerSliceMetricThreshold(slicing_specs=[cut], threshold=value))
 
 
 def _read_slices(found: Iterable[Any], metrics: tuple[str, ...]) -> tuple[AnalysisSlice, ...]:
