@@ -38,7 +38,9 @@ from components.types import record
 from components.types.features import FEATURE_PLAN_FILE, FeaturePlan
 from components.types.training import TrainingTask
 
-BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--tfxio_use_byte_size_batching"]
+BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+BATCH_ROWS = 1_000
+"""Fixed, since sums of floats depend on it."""
 SPLITS = {"train": "train", "eval": "validation"}
 ENCODER = example_coder.RecordBatchToExamplesEncoder()
 
@@ -83,7 +85,7 @@ def transform(task: TrainingTask, exact: tuple[str, ...], folder: Path, preproce
         for name, split in SPLITS.items()
     }
     with beam.Pipeline(options=PipelineOptions(BEAM)) as pipeline, tft_beam.Context(temp_dir=str(folder / "beam")):
-        rows = {name: pipeline | name >> each.BeamSource() for name, each in source.items()}
+        rows = {name: pipeline | name >> each.BeamSource(batch_size=BATCH_ROWS) for name, each in source.items()}
         adapter = source["train"].TensorAdapterConfig()
         graph = (rows["train"], adapter) | tft_beam.AnalyzeDataset(preprocessing_fn)
         _ = graph | tft_beam.WriteTransformFn(str(folder / "graph"))
