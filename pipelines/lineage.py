@@ -11,7 +11,9 @@ from pathlib import Path
 from components.errors import BadInputError, FaultError
 from components.stage.files import file_digest, record_digest
 
+LOCKS_DIR = Path("infra/locks")
 LOCK_FILES = ("infra/locks/main.txt", "infra/locks/torch.txt")
+"""The locks of the environment that runs the pipeline; beside them lie those of other environments."""
 NOT_CODE = (":(exclude)dvc.lock", ":(exclude,glob)data/*/source.json")
 """Artifacts of every version: written by runs, so new ones do not make the tree dirty."""
 LARGEST_UNTRACKED_BYTES = 5_000_000
@@ -71,7 +73,9 @@ def code_lineage(root: Path = Path()) -> CodeLineage:
     untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".", *NOT_CODE).split(b"\0")
     parts = [_git(root, *DIFF, "HEAD", "--", ".", *NOT_CODE)]
     parts += [_added(root, os.fsdecode(name)) for name in untracked if name]
-    return CodeLineage(commit, b"".join(parts), {name: file_digest(root / name) for name in LOCK_FILES})
+    others = {path.relative_to(root).as_posix() for path in (root / LOCKS_DIR).glob("*.txt")}
+    locks = {name: file_digest(root / name) for name in (*LOCK_FILES, *sorted(others.difference(LOCK_FILES)))}
+    return CodeLineage(commit, b"".join(parts), locks)
 
 
 def _added(root: Path, name: str) -> bytes:

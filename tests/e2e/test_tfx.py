@@ -83,7 +83,7 @@ def test_clients_of_the_gateway_get_what_tfx_predicts(rides: Project, tfx_versio
     assert result["parity"] < CLOSE  # the product, loaded outside TFX's environment, against TFX's own predictions
     rides.towpath("serve", "rides", "--detach")
     url = next(each["url"] for each in rides.json("status")["services"] if each["name"].startswith("gateway"))
-    rows = pl.read_parquet(rides.root / "out/rides/prepared/validation.parquet").head(ROWS)
+    rows = pl.read_parquet(rides.root / "out/rides/prepared/train.parquet").head(ROWS)
     inputs = [each["name"] for each in signature(rides)["inputs"]]
     asked = {"dataframe_split": {"columns": inputs, "data": [list(row) for row in rows.select(inputs).iter_rows()]}}
     request = Request(
@@ -92,7 +92,7 @@ def test_clients_of_the_gateway_get_what_tfx_predicts(rides: Project, tfx_versio
     with urlopen(request, timeout=60) as response:
         answered = json.load(response)["predictions"]
     expected = pyfunc_predictions(rides, tfx_version, rows.select(inputs))
-    assert len(answered) == len(expected) == rows.height
+    assert len(answered) == len(expected) == ROWS
     for found, wanted in zip(answered, expected, strict=True):
         assert found["prediction"] == wanted["prediction"]
         assert found["probabilities"] == pytest.approx(wanted["probabilities"], abs=CLOSE)
@@ -104,6 +104,7 @@ def signature(rides: Project) -> Any:
 
 def pyfunc_predictions(rides: Project, version: int, rows: pl.DataFrame) -> Any:
     """Ask MLflow's own tool, in a process of its own, as any other reader of the registry would."""
+    rides.towpath("up")
     tracking = next(each["url"] for each in rides.json("status")["services"] if each["name"] == "mlflow")
     rows.write_parquet(rides.root / "asked.parquet")
     code = (
