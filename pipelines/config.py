@@ -15,6 +15,7 @@ from components.errors import ConfigError, UnknownNameError
 from components.evaluation.gates.config import GatesSection
 from components.evaluation.record.config import EvaluationSection
 from components.features.config import FeaturesSection
+from components.monitoring.config import MonitoringSection
 from components.stage.config import CONFIG_DIR, Section, check_section, config_path, nearest, read_yaml
 from components.training.core.config import SECTIONS, TrainingSection
 
@@ -32,6 +33,8 @@ class ModelSection(Section):
     """What is measured."""
     gates: GatesSection
     """What a version must reach; read by the flow, never by a stage."""
+    monitoring: MonitoringSection = MonitoringSection()
+    """What is looked at in its traffic; read by the monitoring flow."""
 
 
 @dataclass(frozen=True)

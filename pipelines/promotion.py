@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.errors import ConflictError, InfrastructureError
+from components.monitoring.profile import PROFILE_FILE
 from components.registry.registry import Registry
 from components.registry.request import Lineage, RegisteredVersion, RegistrationRequest
 from components.release.guards.evidence import GATES, GatesEvidence
@@ -32,6 +33,7 @@ from pipelines.release.lineage import LINEAGE
 from pipelines.release.sinks import sinks_of
 from pipelines.stages import changed_stages, model_stages, push_outputs
 from pipelines.state import STORE
+from pipelines.watch.reference import keep_profile
 
 
 def register_and_place(
@@ -148,6 +150,7 @@ def _request(
         f"{config.name}.yaml": config.path,
         "source.json": root / "data" / config.name / "source.json",
     }
+    files[PROFILE_FILE] = keep_profile(config.name, result.product_digest, result.dataset_digest, root)
     if code.patch:
         files["uncommitted.patch"] = folder / "uncommitted.patch"
         files["uncommitted.patch"].write_bytes(code.patch)

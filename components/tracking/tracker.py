@@ -107,6 +107,20 @@ class Tracker:
         cached = {CACHED_FROM_TAG: cached_from} if cached_from else {}
         return self._start(model, training, {**own, **cached, **(tags or {})}, parameters)
 
+    def start_monitoring_run(self, model: str, environment: str, *, tags: Mapping[str, str] | None = None) -> str:
+        """Start the run of one look at a model's traffic, and return its id.
+
+        Args:
+            model: Names the experiment.
+            environment: Where the traffic is.
+            tags: More tags.
+
+        Raises:
+            InfrastructureError: MLflow cannot be reached.
+        """
+        own = {"towpath.kind": "monitoring", "towpath.environment": environment}
+        return self._start(model, f"monitoring-{environment}", {**own, **(tags or {})}, None)
+
     def find_training_run(self, model: str, training: str, product_digest: str) -> str | None:
         """Return the run in which a product was trained, the newest of those that finished, or None.
 

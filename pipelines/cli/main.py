@@ -9,7 +9,20 @@ import traceback
 import typer
 
 from components.errors import TowpathError
-from pipelines.cli import ledger, models, operations, pipeline, promotion, releases, services, setup, skew, upkeep
+from pipelines.cli import (
+    ledger,
+    models,
+    monitoring,
+    operations,
+    pipeline,
+    promotion,
+    releases,
+    schedule,
+    services,
+    setup,
+    skew,
+    upkeep,
+)
 from pipelines.cli.output import say
 from pipelines.state import STATE, quiet
 
@@ -21,7 +34,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (pipeline, models, promotion, operations, releases, upkeep, ledger, skew, services, setup):
+for group in (
+    pipeline,
+    models,
+    promotion,
+    operations,
+    releases,
+    upkeep,
+    monitoring,
+    schedule,
+    ledger,
+    skew,
+    services,
+    setup,
+):
     group.add_commands(app)
 
 

@@ -1,0 +1,69 @@
+"""The command that looks at what an environment's gateway logged. Looks at nothing itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.output import JsonOption, print_json, print_table, say, say_all
+
+if TYPE_CHECKING:
+    from components.types.monitoring import MonitoringReport
+
+
+def monitor(
+    model: str,
+    env: Annotated[str, typer.Option("--env", help="The environment: local, staging or production.")] = "local",
+    since: Annotated[
+        datetime | None, typer.Option(help="The first moment, in UTC: 2026-01-31 or 2026-01-31T12:00:00.")
+    ] = None,
+    window: Annotated[str, typer.Option(help="How far back instead of as configured: 30m, 1h, 7d.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Look at a model's logged traffic: volume, errors, latency, quality, drift, live metric; 4 on an alarm."""
+    from components.errors import BadInputError, GateRefusedError
+    from components.types.monitoring import Status
+    from pipelines.release.environments import load_environment
+    from pipelines.watch.run import monitor as look
+
+    if since is not None and window:
+        raise BadInputError("--since and --window both say where the window begins; give one of them")
+    moment = since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since
+    looked = look(load_environment(env), model, moment, window)
+    if json:
+        print_json(looked)
+    else:
+        _show(looked.report)
+        say(f"report: {looked.written.page}")
+        say(f"for Prometheus: {looked.written.metrics}")
+    say_all(looked.problems)
+    report = looked.report
+    if report.state is Status.ALARM:
+        alarms = [each for each in report.findings if each.status is Status.ALARM]
+        raise GateRefusedError(f"{model} in {env}: {'; '.join(each.sentence for each in alarms)}")
+    if looked.problems:
+        raise typer.Exit(1)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's command to the command line."""
+    app.command()(monitor)
+
+
+def _show(report: MonitoringReport) -> None:
+    arms = [
+        (
+            each.version, each.role or "by number", f"{each.requests:,}", f"{each.rows:,}", f"{each.error_rate:.2%}",
+            *(None if value is None else f"{value:.2f}" for value in (each.p50_ms, each.p95_ms, each.p99_ms)),
+        )
+        for each in report.traffic
+    ]  # fmt: skip
+    if arms:
+        print_table(("version", "role", "requests", "rows", "failed", "p50 ms", "p95 ms", "p99 ms"), arms)
+    else:
+        say(f"NO DATA: nothing was logged from {report.since} to {report.until}")
+    rows = [(each.status.value.upper(), each.kind.value.replace("_", " "), each.sentence) for each in report.findings]
+    print_table(("status", "about", "what was found"), rows)
+    say(f"{report.model} in {report.environment}: {report.state.value}")

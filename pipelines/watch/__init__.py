@@ -1,0 +1,1 @@
+"""Watching an environment's traffic, step by step; without Prefect, which `pipelines.monitoring` adds."""
