@@ -51,9 +51,19 @@ class Webhook:
         Raises:
             InfrastructureError: it cannot be reached, or did not take it.
         """
-        event = publication.event
-        body = _body(event)
-        headers = {**self._signature(event.op_id, body, int(time.time())), "Content-Type": "application/json"}
+        self.send(publication.event.op_id, _body(publication.event))
+
+    def send(self, notice: str, body: bytes) -> None:
+        """Send what is no event of a release, signed in the same way.
+
+        Args:
+            notice: Its id: the same for the same notice, however often it is sent.
+            body: JSON with ``type``, ``timestamp`` and ``data``.
+
+        Raises:
+            InfrastructureError: the address cannot be reached, or did not take it.
+        """
+        headers = {**self._signature(notice, body, int(time.time())), "Content-Type": "application/json"}
         status = self._post(body, headers)
         if not 200 <= status < 300:
             raise InfrastructureError(f"the webhook at {self._place} answered {status}; it is tried again")

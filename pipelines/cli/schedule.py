@@ -1,0 +1,179 @@
+"""Commands about runs that nobody starts by hand: schedule deploy, list, next, pause, resume, trigger, watch."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from components.errors import BadInputError, InfrastructureError, TowpathError
+from pipelines.cli.output import JsonOption, finish, print_json, print_json_line, print_table, say
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from pipelines.schedules.watching import Watched
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What runs when, and whether it did.")
+
+
+@app.command()
+def deploy(json: JsonOption = False) -> None:
+    """Hand infra/prefect.yaml to the server: work pool, flow deployments, schedules. Again is the same."""
+    from pipelines.schedules.deployments import PREFECT_FILE, listed
+    from pipelines.schedules.deployments import deploy as hand_over
+
+    with _client() as client:
+        hand_over(str(client.api_url))
+        rows = listed(client)
+    finish(json, rows, f"{len(rows)} flow deployments of {PREFECT_FILE} are on the server")
+
+
+@app.command("list")
+def list_(json: JsonOption = False) -> None:
+    """Show every schedule: when, whether it is paused, what happens to overlaps and missed runs, how it went last."""
+    from pipelines.schedules.deployments import listed
+
+    with _client() as client:
+        rows = listed(client)
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("schedule", "when", "state", "overlap", "catch-up", "next", "last", "last run"),
+        [
+            (s.name, "\n".join(s.schedules), "active" if s.active else "PAUSED", s.overlap, s.policy.catch_up.value,
+             s.next_at, s.last_at, s.last_state)
+            for s in rows
+        ],
+    )  # fmt: skip
+
+
+@app.command("next")
+def next_(
+    name: Annotated[str, typer.Argument(help="One schedule; all by default.")] = "",
+    count: Annotated[int, typer.Option(min=1, max=100, help="How many times of each.")] = 3,
+    json: JsonOption = False,
+) -> None:
+    """Show the times at which runs are due next; a paused schedule has none."""
+    from pipelines.schedules.deployments import deployment, deployments, next_times
+
+    with _client() as client:
+        chosen = [deployment(client, name)] if name else [each for each, _ in deployments(client)]
+        times = {each.name: [at.isoformat() for at in next_times(each, count)] for each in chosen}
+    if json:
+        print_json(times)
+    else:
+        print_table(("schedule", "due"), [(each, "\n".join(due) or "-") for each, due in times.items()])
+
+
+@app.command()
+def pause(name: str, json: JsonOption = False) -> None:
+    """Let no new run of a schedule begin; one that goes on is left alone."""
+    _set_active(name, active=False, json=json)
+
+
+@app.command()
+def resume(name: str, json: JsonOption = False) -> None:
+    """Let a paused schedule go on from now; what was due meanwhile is not made up for."""
+    _set_active(name, active=True, json=json)
+
+
+@app.command()
+def trigger(
+    name: str,
+    at: Annotated[str, typer.Option(help="The time it stands for, with its zone; this minute by default.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Run a schedule for a time; triggering the same time again gives the same run."""
+    from pipelines.schedules.deployments import trigger as create
+
+    try:
+        when = datetime.fromisoformat(at) if at else None
+    except ValueError as error:
+        raise BadInputError(f"--at {at}: no time; write 2026-01-31T02:10:00+00:00") from error
+    with _client() as client:
+        run = create(client, name, when)
+    found = {"flow_run_id": str(run.id), "name": run.name, "state": run.state_name}
+    finish(json, found, f"run {run.name} of {name} is {run.state_name}; a worker of the pool takes it")
+
+
+@app.command()
+def watch(
+    every: Annotated[float, typer.Option(min=0, help="Go on until interrupted, so many seconds apart; 0 is once.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Find killed, stranded, failed and missing runs; free slots, resume once, tell people. Code 1: there were."""
+    from pipelines.schedules.watchdog import Limits
+    from pipelines.schedules.watching import watch as look
+
+    if not every:
+        with _client() as client:
+            found = look(client, Limits(), Path())
+        _show(found, json)
+        if found.notices or found.problems:
+            raise typer.Exit(1)
+        return
+    heard_since: float | None = None
+    while True:  # whatever went wrong may be over at the next look
+        try:
+            with _client() as client:
+                heard_since = heard_since or time.time()
+                _show(look(client, Limits(), Path(), heard_since), json, in_a_row=True)
+        except TowpathError as error:
+            heard_since = None
+            say(str(error))
+        time.sleep(every)
+
+
+def add_commands(to: typer.Typer) -> None:
+    """Add this file's commands to the command line."""
+    to.add_typer(app, name="schedule")
+
+
+def _set_active(name: str, *, active: bool, json: bool) -> None:
+    from pipelines.schedules.deployments import is_active, set_active
+
+    with _client() as client:
+        now = set_active(client, name, active=active)
+    finish(json, {"name": name, "active": is_active(now)}, f"{name} is {'active' if active else 'paused'}")
+
+
+def _show(found: Watched, json: bool, *, in_a_row: bool = False) -> None:
+    if json:
+        if not in_a_row or found.notices or found.problems:
+            print_json_line(found) if in_a_row else print_json(found)
+        return
+    for notice in found.notices:
+        say(f"{notice.kind}: {notice.sentence}")
+    for problem in found.problems:
+        say(problem)
+    if not in_a_row and not found.notices:
+        say("nothing new is wrong")
+
+
+@contextlib.contextmanager
+def _client() -> Iterator[SyncPrefectClient]:
+    """Give a client of the server.
+
+    Raises:
+        InfrastructureError: no server answers.
+    """
+    from pipelines.services.local import prefect_api
+
+    with prefect_api() as address:
+        import httpx
+        from prefect.client.orchestration import get_client
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        try:
+            with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+                yield client
+        except httpx.HTTPError as error:
+            words = str(error) or type(error).__name__
+            raise InfrastructureError(f"Prefect at {address} does not answer as it should: {words}") from error

@@ -1,0 +1,217 @@
+"""A clean checkout at a pinned commit, in which one scheduled run of a model works. Runs git and DVC, and no stage.
+
+A clone, not a worktree: a run that is killed leaves nothing behind in the user's own repository. What belongs to the
+machine (ledger, store, MLflow's database, locks) is shared through a link; code, configuration and outputs are not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from components.errors import AlreadyRunningError, BadInputError, FaultError, InfrastructureError
+from components.stage.files import file_digest, write_text
+from components.stage.process import CALL_DIR_VARIABLE
+from components.training.core.environment import ENVIRONMENTS_VARIABLE, environments_dir
+from pipelines.lineage import LOCK_FILES
+from pipelines.state import LOCKS, STATE
+
+CHECKOUTS = STATE / "checkouts"
+KEPT = STATE / "schedules" / "kept"
+"""Per model: dvc.lock and source.json of its last good scheduled run, from which the next one goes on."""
+_LOCK = "dvc.lock"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A checkout in which a model's run may work, held until the block that opened it ends."""
+
+    model: str
+    commit: str
+    folder: Path
+    root: Path
+    """The project that it was made from."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a process that works here: this interpreter, and no trace of the flow run around it."""
+        theirs = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT__")}
+        theirs.pop(CALL_DIR_VARIABLE, None)
+        theirs.pop("PYTHONPATH", None)  # the checkout's own packages come first
+        return theirs | {"TOWPATH_PYTHON": sys.executable, ENVIRONMENTS_VARIABLE: str(environments_dir().resolve())}
+
+    def stages(self) -> list[str]:
+        """Return the model's stages that dvc.lock knows."""
+        return sorted(_own_stages(self.folder / _LOCK, self.folder, self.model))
+
+    def pull(self) -> None:
+        """Fetch the run cache, and the data of every stage that dvc.lock knows.
+
+        Raises:
+            InfrastructureError: the remote lacks them, or cannot be reached.
+        """
+        self._dvc("fetch", "--run-cache", *self.stages())
+        if stages := self.stages():
+            self._dvc("checkout", "--force", *stages)
+
+    def push(self) -> None:
+        """Send the model's data and the run cache to the remote.
+
+        Raises:
+            InfrastructureError: the remote did not take them.
+        """
+        self._dvc("push", "--run-cache", *self.stages())
+
+    def keep(self) -> None:
+        """Remember what the run left, so that the model's next one goes on from it."""
+        kept = self.root / KEPT / self.model
+        write_text(kept / _LOCK, (self.folder / _LOCK).read_text(encoding="utf-8"))
+        source = self.folder / "data" / self.model / "source.json"
+        if source.is_file():
+            write_text(kept / source.name, source.read_text(encoding="utf-8"))
+
+    def digests(self) -> dict[str, str]:
+        """Return the digests of what decides a run beside its code: dvc.lock and the environment's locks."""
+        return {name: file_digest(self.folder / name) for name in (_LOCK, *LOCK_FILES)}
+
+    def _dvc(self, *arguments: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            words = " ".join(done.stderr.split())[-500:]
+            raise InfrastructureError(f"`dvc {arguments[0]}` of {self.model} at {self.commit[:12]} failed: {words}")
+
+
+def resolve(ref: str, root: Path = Path()) -> str:
+    """Return the commit that a branch, tag or commit names now.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    done = subprocess.run(
+        ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"],  # noqa: S607 - on PATH
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BadInputError(f"`{ref}` names no commit in {root.resolve()}; fetch it, or set another `ref`")
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def open_checkout(model: str, commit: str, root: Path = Path()) -> Iterator[Checkout]:
+    """Hold a clean checkout of `commit` for a run of `model`; what the model's last good run left is laid into it.
+
+    Raises:
+        AlreadyRunningError: another run works in it.
+        BadInputError: the commit's locks are not those of this environment.
+        FaultError: git failed.
+    """
+    root = root.resolve()
+    folder = root / CHECKOUTS / commit / model
+    with hold(folder, root):
+        if not (folder / ".git" / "info").is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+            _git(root, "clone", "--quiet", "--local", "--no-checkout", str(root), str(folder))
+        write_text(folder / ".git" / "info" / "exclude", f"/{STATE}\n")
+        _git(folder, "checkout", "--quiet", "--force", "--detach", commit)
+        _git(folder, "clean", "--quiet", "--force", "-d")
+        if not (folder / STATE).is_symlink():
+            (folder / STATE).symlink_to(root / STATE, target_is_directory=True)
+        checkout = Checkout(model, commit, folder, root)
+        _require_locks(checkout)
+        _configure(checkout)
+        _lay_in(checkout)
+        os.utime(folder)
+        yield checkout
+
+
+@contextlib.contextmanager
+def hold(folder: Path, root: Path) -> Iterator[None]:
+    """Keep others out of a checkout.
+
+    Raises:
+        AlreadyRunningError: somebody is in it.
+    """
+    from filelock import FileLock, Timeout
+
+    (root / LOCKS).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / LOCKS / f"checkout-{folder.parent.name[:12]}-{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise AlreadyRunningError(f"another run works in {folder}; wait for it or stop it") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _require_locks(checkout: Checkout) -> None:
+    for name in LOCK_FILES:
+        if file_digest(checkout.folder / name) != file_digest(checkout.root / name):
+            raise BadInputError(
+                f"{name} at {checkout.commit[:12]} is not the one that this environment stands for; "
+                "bring the project's folder to that commit and run `make setup`"
+            )
+
+
+def _configure(checkout: Checkout) -> None:
+    """Give DVC the user's own settings, and one cache for all checkouts."""
+    own = checkout.root / ".dvc" / "config.local"
+    local = checkout.folder / ".dvc" / "config.local"
+    if own.is_file():
+        shutil.copy2(own, local)
+    else:
+        local.unlink(missing_ok=True)
+    checkout._dvc("config", "--local", "cache.dir", str(checkout.root / CHECKOUTS / "cache"))
+
+
+def _lay_in(checkout: Checkout) -> None:
+    """Lay the model's part of the last good run's dvc.lock over the commit's; DVC decides what of it still holds."""
+    from dvc.utils.serialize import dump_yaml
+
+    kept = checkout.root / KEPT / checkout.model
+    if not (kept / _LOCK).is_file():
+        return
+    path = checkout.folder / _LOCK
+    content = _read(path)
+    stages = {**(content.get("stages") or {}), **_own_stages(kept / _LOCK, checkout.folder, checkout.model)}
+    dump_yaml(str(path), {"schema": "2.0", "stages": stages})  # as DVC writes it: the same lock is the same bytes
+    if (kept / "source.json").is_file():
+        write_text(checkout.folder / "data" / checkout.model / "source.json", (kept / "source.json").read_text())
+
+
+def _own_stages(lock: Path, project: Path, model: str) -> Mapping[str, object]:
+    """Return those stages of a dvc.lock that are the model's, and that its configuration still has."""
+    from pipelines.config import load_model
+    from pipelines.stages import model_stages
+
+    known = set(model_stages(model, load_model(model, project).trainings))
+    return {name: stage for name, stage in (_read(lock).get("stages") or {}).items() if name in known}
+
+
+def _read(path: Path) -> dict[str, dict[str, object]]:
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S607
+    if done.returncode:
+        raise FaultError(f"git {arguments[0]} failed in {folder}: {' '.join(done.stderr.split())}")
