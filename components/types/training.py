@@ -90,7 +90,8 @@ class TrainedModel:
     native: tuple[Path, ...]
     """The framework's own files, under ``output_dir/native``."""
     validation_output: Path
-    """The framework's own output on the validation features, in the network's terms; ``.npy``, float32."""
+    """The framework's own output on the validation features, ``.npy``: in the network's terms, float32; for a raw
+    product the final probabilities, or the predictions in the target's units, where float64 is allowed as well."""
     framework: str
     """For example ``keras 3.15.1 on tensorflow 2.21.0``."""
     epochs_run: int

@@ -72,7 +72,8 @@ def network_path(task: TrainingTask) -> Path:
 def validation_output_path(task: TrainingTask) -> Path:
     """Return where the framework's own output on the validation features goes: ``.npy``, float32, the network's shape.
 
-    With a raw product instead of a network: the final probabilities, or the prediction in the target's units.
+    With a raw product instead of a network: the final probabilities (float32), or the prediction in the target's
+    units, shape (n_rows,), which may be float64 as the product's own is.
     """
     return task.output_dir / VALIDATION_OUTPUT_FILE
 
