@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SECTIONS = ("pipeline", "gateway", "harness", "scale", "judge", "live", "tfx")
+SECTIONS = ("pipeline", "gateway", "harness", "scale", "judge", "live", "tfx", "monitoring")
 TARGET = Path("reports/bench")
 
 

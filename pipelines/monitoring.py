@@ -75,7 +75,12 @@ def monitoring_flow(
     failed: list[str] = []
     for name in environments or tuple(each.value for each in Environment):
         env = load_environment(name)
-        for model in models or _served(env):
+        try:
+            chosen = models or _served(env)
+        except InfrastructureError as error:  # one ledger that is down keeps no other environment from its look
+            failed.append(f"{name}: {error}")
+            continue
+        for model in chosen:
             try:
                 looked.append(_look_at(Work(begin(env, model, start, window))))
             except TowpathError as error:

@@ -51,7 +51,8 @@ class MonitoringSection(Section):
     quality_rows: int = Field(default=50_000, ge=LEAST_ROWS, le=1_000_000)
     """So many rows, evenly spread, meet the expectation suite."""
     labels: str | None = None
-    """A CSV, Parquet or JSON-lines file with the columns `id` (a response's x-request-id) and `label`."""
+    """A CSV, Parquet or JSON-lines file with the columns `id` (a response's x-request-id) and `label`, beside those
+    that the gateway is sent."""
     label_window: Window = "30d"
     """How far back predictions are joined with labels, which come late."""
     min_labels: int = Field(default=100, ge=30)

@@ -43,7 +43,7 @@ def feature_drift(
 def prediction_drift(
     profile: ReferenceProfile, counts: ServedCounts, version: int, section: MonitoringSection
 ) -> ColumnDrift:
-    """Return how far what a version answers is from what it said of the test split."""
+    """Return how far what a version answers is from what it said at the end of its training."""
     return column_drift(profile.prediction, counts.prediction, version, section)
 
 
@@ -55,8 +55,8 @@ def drift_finding(
     what = "predictions" if kind is FindingKind.PREDICTION_DRIFT else "features"
     rows = max((each.rows for each in columns), default=0)
     if state is Status.INSUFFICIENT:
-        few = f"{rows:,} served rows" if rows < section.min_rows else "fewer training rows than that"
-        words = f"insufficient: {few} of version {version}; drift of its {what} is judged from {section.min_rows} on"
+        few = f"{rows:,} served rows of" if rows < section.min_rows else "fewer rows than needed from the training of"
+        words = f"insufficient: {few} version {version}; drift of its {what} is judged from {section.min_rows} on"
         return Finding(kind, state, words, version)
     found = sorted((each for each in columns if each.psi is not None), key=lambda each: -(each.psi or 0.0))
     named = [each for each in found if each.status is not Status.OK] or found[:1]

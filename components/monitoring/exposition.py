@@ -73,7 +73,7 @@ def _rows(made: _Gauges, report: MonitoringReport) -> None:
         labels = {"version": str(feature.version), "feature": feature.column}
         made.put("feature_psi", "Stability index of a feature against its training rows", feature.psi, **labels)
     for found in report.predictions:
-        about = "Stability index of the predictions against those of the test split"
+        about = "Stability index of the predictions against those at the end of training"
         made.put("prediction_psi", about, found.psi, version=str(found.version))
     for quality in report.quality:
         about = "Expectations of the suite that served rows do not meet"

@@ -92,7 +92,7 @@ def _read(path: Path) -> pl.DataFrame:
     readers = {
         ".csv": lambda: pl.read_csv(path, infer_schema=False),
         ".parquet": lambda: pl.read_parquet(path, glob=False, hive_partitioning=False),
-        ".jsonl": lambda: pl.read_ndjson(path),
+        ".jsonl": lambda: pl.read_ndjson(path, infer_schema_length=None),
     }
     reader = readers.get(path.suffix)
     if reader is None:

@@ -1,6 +1,7 @@
 """What a version was trained on, as counts per bin: the side of a comparison that must outlast the next training.
 
-Made once, from the training rows and the version's own predictions on the test split, bound to the product's digest and
+Made once, from the training rows and the version's own predictions on the test split (of a small one, on the train
+split: fewer than 300 rows say nothing), bound to the product's digest and
 the data's, and kept with the version. Holds no row, but the values of categories.
 """
 
@@ -61,7 +62,7 @@ def make_profile(prepared: Path, spec: PreparedSpec, evaluation: Evaluation, pre
         prepared: What `prepare` wrote.
         spec: Its record.
         evaluation: Of the version's product, on the same data.
-        predictions: What the product said of the test split.
+        predictions: What the product said of rows that it is held against.
 
     Raises:
         DigestMismatchError: the files are of another dataset, or damaged.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from components.serving.board import Board
     from components.serving.bulkhead import Bulkhead
     from components.serving.judging import LiveJudge
+    from components.serving.label_log import LabelLog
     from components.serving.prediction_log import PredictionLog
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -57,6 +59,7 @@ class Gateway:
         state_dir: Path = Path(),
         board: Board | None = None,
         predictions: PredictionLog | None = None,
+        labels: LabelLog | None = None,
         user_header: str | None = None,
     ) -> None:
         """Take what it may do, and whom it tells.
@@ -67,6 +70,7 @@ class Gateway:
             state_dir: The folder of the router snapshot, where the release page finds the ledger's view.
             board: What the workers of a gateway share; without one there is no judge, hence no canary and no shadow.
             predictions: The prediction log, if predictions are to be logged.
+            labels: Where labels are kept, if predictions are logged.
             user_header: The request header that says who asks.
         """
         self.table = ModelTable()
@@ -85,6 +89,7 @@ class Gateway:
         self.state_dir = state_dir
         self.board = board
         self.predictions = predictions
+        self._labels_kept = labels
         self.registry: Any = None
         self.bulkheads: list[Bulkhead] = []
         """Those that belong to no model."""
@@ -218,7 +223,9 @@ class Gateway:
             raise no_model(route, self.table)
         judge = route.traffic.judge
         known = judge.labelled if judge is not None else lambda request, label: False  # noqa: ARG005
-        return take_labels(body, route.model.signature, self.limits.rows, known)
+        kept, model = self._labels_kept, route.model.ref.model
+        keep = None if kept is None else partial(kept.keep, model)
+        return take_labels(body, route.model.signature, self.limits.rows, known, keep)
 
     def _heard(self, route: Route, asked: Asked, status: int, seconds: float) -> None:
         """Tell the judge, the shadow and the log about a request that was answered."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -18,9 +18,10 @@ from components.serving.split import LONGEST_ID, key_of
 from components.types.product import Signature
 
 Labelled = Callable[[int, Any], bool]
+Kept = Callable[[Sequence[tuple[bytes, Any]]], None]
 
 
-def take_labels(body: bytes, signature: Signature, most: int, labelled: Labelled) -> Reply:
+def take_labels(body: bytes, signature: Signature, most: int, labelled: Labelled, keep: Kept | None = None) -> Reply:
     """Hand every label of a request on, or none when one of them is wrong.
 
     Args:
@@ -28,6 +29,7 @@ def take_labels(body: bytes, signature: Signature, most: int, labelled: Labelled
         signature: Says what a label of this model may be.
         most: How many labels one request may bring.
         labelled: Takes the key of a prediction and its label; returns whether the prediction is known.
+        keep: Takes all ids and labels of the request, for later.
 
     Returns:
         How many labels belonged to a known prediction, and how many did not.
@@ -40,6 +42,8 @@ def take_labels(body: bytes, signature: Signature, most: int, labelled: Labelled
     if len(given) > most:
         raise RequestRefusedError(413, f"the request has more than {most} labels; send fewer at once")
     pairs = [_checked(each, signature, place) for place, each in enumerate(given)]
+    if keep is not None:
+        keep(pairs)
     joined = sum(labelled(key_of(request_id), label) for request_id, label in pairs)
     return Reply(200, orjson.dumps({"joined": joined, "unknown": len(pairs) - joined}))
 

@@ -30,6 +30,7 @@ from components.serving.stderr_log import log_to_stderr
 from components.stage.files import write_text
 
 if TYPE_CHECKING:
+    from components.serving.label_log import LabelLog
     from components.serving.prediction_log import PredictionLog
 
 _SWEEP_S = 0.25
@@ -71,6 +72,7 @@ def serve_on(listener: socket.socket, options: GatewayOptions, board: Board, tel
         state_dir=options.snapshot.absolute().parent,
         board=board,
         predictions=predictions,
+        labels=_label_log(options, board.worker),
         user_header=options.user_header,
     )
     try:
@@ -158,6 +160,14 @@ def _uvicorn_config(gateway: Gateway, options: GatewayOptions) -> Config:
         timeout_graceful_shutdown=int(options.limits.time_s) + 1,
         workers=1,
     )
+
+
+def _label_log(options: GatewayOptions, worker: int) -> LabelLog | None:
+    if options.log_dir is None:
+        return None
+    from components.serving.label_log import LabelLog
+
+    return LabelLog(options.log_dir, worker)
 
 
 def _prediction_log(options: GatewayOptions, worker: int) -> PredictionLog | None:

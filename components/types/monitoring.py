@@ -92,7 +92,7 @@ class ShareBar:
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """How far a column's served rows are from its training rows; for predictions, from the test split's."""
+    """How far a column's served rows are from its training rows; predictions, from those at the end of the training."""
 
     version: int
     column: str

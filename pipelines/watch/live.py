@@ -11,16 +11,18 @@ from components.evaluation.record.scored import Scored
 from components.monitoring.config import MonitoringSection
 from components.monitoring.labels import Labelled, join_labels, read_labels
 from components.monitoring.log_files import LogWindow
+from components.serving.label_log import LABELS
 from components.types.evaluation import METRIC_DIRECTIONS
 from components.types.monitoring import LiveMetric
 from components.types.product import Signature
 from pipelines.config import ModelConfig
 
 
-def label_files(config: ModelConfig, root: Path) -> list[Path]:
-    """Return where a model's labels stand."""
+def label_files(config: ModelConfig, log: Path, root: Path) -> list[Path]:
+    """Return where a model's labels stand: those that its gateway was sent, and the file that is configured."""
+    sent = sorted((log / LABELS / config.name).glob("*.jsonl"))
     configured = config.model.monitoring.labels
-    return [root / configured] if configured else []
+    return [*sent, *([root / configured] if configured else [])]
 
 
 def live_metric(

@@ -178,7 +178,7 @@ def live(watch: Watch, judged: JudgedVersion) -> Concluded:
         DigestMismatchError: a file of the log is damaged.
         InfrastructureError: the log cannot be read.
     """
-    files = label_files(watch.config, watch.env.root)
+    files = label_files(watch.config, watch.env.log_dir, watch.env.root)
     window = replace(watch.window, since=watch.window.until - length_of(watch.section.label_window))
     paths = _own_files(window, judged.recorded)
     if not files or not paths:

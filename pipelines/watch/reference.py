@@ -10,14 +10,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.errors import TowpathError, UnknownNameError
-from components.monitoring.profile import PROFILE_FILE, ReferenceProfile, make_profile
+from components.monitoring.config import LEAST_ROWS
+from components.monitoring.profile import PREDICTION, PROFILE_FILE, ReferenceProfile, make_profile
 from components.registry.package import LINEAGE_PATH
 from components.release.records import RecordedVersion
 from components.stage.files import write_json
 from components.types import record
 from components.types.evaluation import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation
-from components.types.training import PREPARED_FILE, PreparedSpec
+from components.types.product import ProductRef
+from components.types.training import PREPARED_FILE, RESULT_FILE, PreparedSpec, TrainingResult
 from pipelines.release.environments import EnvironmentConfig
+from pipelines.release.offline import offline_predictions
 from pipelines.state import STATE
 
 MONITORING = STATE / "monitoring"
@@ -29,16 +32,20 @@ def keep_profile(model: str, product_digest: str, dataset_digest: str, root: Pat
     Raises:
         UnknownNameError: no evaluation below ``out`` is of this product.
         DigestMismatchError: the files of its training are damaged.
+        FaultError: the product does not load, or cannot predict.
     """
     outputs = root / "out" / model
     for path in sorted(outputs.glob(f"evaluations/*/{EVALUATION_FILE}")):
         evaluation = record.read(Evaluation, path)
         if (evaluation.product_digest, evaluation.dataset_digest) == (product_digest, dataset_digest):
             spec = record.read(PreparedSpec, outputs / "prepared" / PREPARED_FILE)
-            profile = make_profile(outputs / "prepared", spec, evaluation, path.with_name(PREDICTIONS_FILE))
-            path = profile_path(product_digest, dataset_digest, root)
-            write_json(path, profile)
-            return path
+            kept = profile_path(product_digest, dataset_digest, root)
+            with TemporaryDirectory(prefix="towpath-profile-") as folder:
+                said = path.with_name(PREDICTIONS_FILE)
+                if evaluation.test.rows < LEAST_ROWS:
+                    said = _predict_training(outputs, evaluation, Path(folder), root)
+                write_json(kept, make_profile(outputs / "prepared", spec, evaluation, said))
+            return kept
     raise UnknownNameError(
         f"{outputs} holds no evaluation of product {product_digest[:12]} on {dataset_digest[:12]}; run {model} again"
     )
@@ -79,6 +86,19 @@ def _read(path: Path, version: RecordedVersion) -> ReferenceProfile | None:
         return None
     is_its_own = (found.product_digest, found.dataset_digest) == (version.digest, version.dataset_digest)
     return found if is_its_own else None
+
+
+def _predict_training(outputs: Path, evaluation: Evaluation, folder: Path, root: Path) -> Path:
+    """Write what a product says of its train split: a small test split is too few rows to be held against."""
+    import polars as pl
+
+    trained = outputs / "trainings" / evaluation.training
+    result = record.read(TrainingResult, trained / RESULT_FILE)
+    product = ProductRef(trained / "product", result.product_digest, result.runtime)
+    said = offline_predictions(product, outputs / "prepared" / "train.parquet", root)
+    path = folder / PREDICTIONS_FILE
+    pl.DataFrame({PREDICTION: [each[PREDICTION] for each in said]}).write_parquet(path)
+    return path
 
 
 def _fetch(env: EnvironmentConfig, version: RecordedVersion, path: Path) -> None:

@@ -51,7 +51,7 @@ def features(count: int, seed: int, moved: float = 0.0) -> np.ndarray:
     return rows
 
 
-def write_training(env: EnvironmentConfig, model: ServedModel, dataset_digest: str = DATASET) -> None:
+def write_training(env: EnvironmentConfig, model: ServedModel, data: str = DATASET, tested: int = 1_000) -> None:
     """Write below ``out`` what a training of the product leaves there."""
     outputs = env.root / "out" / MODEL
     shutil.rmtree(outputs, ignore_errors=True)
@@ -61,16 +61,16 @@ def write_training(env: EnvironmentConfig, model: ServedModel, dataset_digest: s
     classes = ("benign", "malignant")
     rows = {split.value: 1_000 for split in Split}
     spec = PreparedSpec(
-        MODEL, Task.BINARY, inputs, classes, (1.0, 1.0), 0.0, 1.0, ("f",), None, rows, dataset_digest, "id", "diagnosis"
+        MODEL, Task.BINARY, inputs, classes, (1.0, 1.0), 0.0, 1.0, ("f",), None, rows, data, "id", "diagnosis"
     )
     write_json(outputs / "prepared" / "prepared.json", spec)
     pl.DataFrame(features(1_000, 1), schema=NAMES).with_row_index("id").write_parquet(
         outputs / "prepared/train.parquet"
     )
     accuracy = {"accuracy": MetricValue(0.9, 0.88, 0.92, Direction.HIGHER)}
-    split = SplitResult(1_000, accuracy, ())
+    split = SplitResult(tested, accuracy, ())
     digest = model.ref.digest
-    evaluation = Evaluation(MODEL, f"{MODEL}-sklearn", Task.BINARY, "accuracy", digest, dataset_digest, split, split)
+    evaluation = Evaluation(MODEL, f"{MODEL}-sklearn", Task.BINARY, "accuracy", digest, data, split, split)
     folder = outputs / "evaluations" / f"{MODEL}-sklearn"
     write_json(folder / "evaluation.json", evaluation)
     said = model.predict(model.plan.from_rows(features(1_000, 2).tolist(), None))["prediction"]

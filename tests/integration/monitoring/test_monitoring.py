@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +12,8 @@ import polars as pl
 import pytest
 
 from components.errors import BadInputError, SourceError, UnknownNameError
+from components.monitoring.profile import ReferenceProfile
+from components.stage.files import write_json
 from components.types.monitoring import FindingKind, Status
 from pipelines.cli.main import main
 from pipelines.watch.publish import last_report
@@ -74,7 +78,7 @@ def test_one_drifted_feature_is_named_and_no_other(env, serve):
 def test_the_next_training_changes_nothing_about_what_a_version_is_held_against(env, serve, served):
     serve(1_000, moved=2.0)
     before = monitor(env, MODEL).report.features
-    write_training(env, served, dataset_digest="e" * 64)
+    write_training(env, served, data="e" * 64)
     train = env.root / "out" / MODEL / "prepared" / "train.parquet"
     names = [f"feature_{place}" for place in range(30)]
     pl.DataFrame(features(1_000, 9, moved=2.0), schema=names).with_row_index("id").write_parquet(train)
@@ -83,7 +87,7 @@ def test_the_next_training_changes_nothing_about_what_a_version_is_held_against(
 
 def test_a_version_whose_training_is_gone_is_not_in_order(env, serve, served):
     serve(400)
-    write_training(env, served, dataset_digest="e" * 64)
+    write_training(env, served, data="e" * 64)
     report = monitor(env, MODEL).report
     (finding,) = report.of(FindingKind.FEATURE_DRIFT)
     assert finding.status is Status.INSUFFICIENT
@@ -96,7 +100,7 @@ def test_a_profile_is_fetched_from_the_registry_where_this_machine_has_none(env,
     kept = keep_profile(MODEL, served.ref.digest, DATASET, env.root)
     text = kept.read_text()
     kept.unlink()
-    write_training(env, served, dataset_digest="e" * 64)
+    write_training(env, served, data="e" * 64)
 
     class Shelf:
         """Stands for a registry that holds the version's file; the real one is tested where it registers."""
@@ -214,3 +218,34 @@ def test_files_of_another_product_with_the_same_number_are_not_its_own(env, serv
     other = path.with_name(path.name.replace("-v1-w0-", "-v1-w9-"))
     pq.write_table(table.replace_schema_metadata({b"towpath": json.dumps({"digest": "f" * 64}).encode()}), other)
     assert monitor(env, MODEL).report.features[0].rows == 400
+
+
+def test_labels_that_the_gateway_was_sent_count_without_any_file(env, serve):
+    from components.serving.label_log import LabelLog
+
+    ids = serve(300)
+    said = dict(pl.scan_parquet(env.log_dir / MODEL).select("request_id", "prediction").collect().rows())
+    LabelLog(env.log_dir, 0).keep(MODEL, [(key.encode(), said[key]) for key in ids[:150]])
+    (live,) = monitor(env, MODEL).report.live
+    assert (live.labels, live.value) == (150, 1.0)
+
+
+def test_of_a_small_test_split_the_predictions_are_those_of_the_train_split(env, served):
+    from components.types import record
+    from components.types.training import TrainingResult
+
+    write_training(env, served, tested=299)
+    trained = env.root / "out" / MODEL / "trainings" / f"{MODEL}-sklearn"
+    shutil.copytree(env.root / "product", trained / "product")
+    fields = {
+        "model": MODEL, "training": f"{MODEL}-sklearn", "kind": "sklearn", "architecture": "linear", "framework": "x",
+        "product_digest": served.ref.digest, "dataset_digest": DATASET, "runtime": "onnx", "native_files": [],
+        "parameters": {}, "parity": 0.0, "parity_bound": 1e-4, "epochs_run": 1, "best_epoch": 1,
+        "resumed_from_epoch": 0, "product_bytes": 1,
+    }  # fmt: skip
+    known = {field.name for field in dataclasses.fields(TrainingResult)}
+    write_json(trained / "result.json", {name: value for name, value in fields.items() if name in known})
+    profile = record.read(ReferenceProfile, keep_profile(MODEL, served.ref.digest, DATASET, env.root))
+    said = served.predict(served.plan.from_rows(features(1_000, 1).tolist(), None))["prediction"].tolist()
+    counted = {value: profile.prediction.counts[place] for place, value in enumerate(profile.prediction.bins.values)}
+    assert counted == {value: said.count(value) for value in set(said)}

@@ -59,7 +59,7 @@ def test_few_training_rows_say_nothing_either():
     found = column_drift(column, (0, 5_000, 0), 3, SECTION)
     assert (found.psi, found.status) == (None, Status.INSUFFICIENT)
     sentence = drift_finding(FindingKind.FEATURE_DRIFT, [found], 3, SECTION).sentence
-    assert "insufficient: fewer training rows" in sentence
+    assert "from the training of version 3" in sentence
 
 
 def test_rows_of_the_same_kind_have_not_drifted(profile, write_log):
