@@ -123,11 +123,13 @@ class EnvironmentConfig:
         return find_service(self.service, self.root)
 
     def gateway_url(self) -> str:
-        """Return where its gateway answers.
+        """Return where its gateway answers: ``TOWPATH_<ENVIRONMENT>_GATEWAY_URL``, else this machine's own.
 
         Raises:
             InfrastructureError: it does not run.
         """
+        if elsewhere := os.environ.get(f"TOWPATH_{self.name.value.upper()}_GATEWAY_URL"):
+            return elsewhere.rstrip("/")
         if (running := self.gateway()) is None:
             option = "" if self.name is Environment.LOCAL else f" --env {self.name.value}"
             raise InfrastructureError(
