@@ -25,6 +25,7 @@ from components.types.evaluation import EVALUATION_FILE, Evaluation
 from components.types.training import RESULT_FILE, TrainingResult
 from pipelines.lineage import code_lineage
 from pipelines.recording import open_connection
+from pipelines.services.stack_state import DVC_LOCAL, read_environment
 from pipelines.state import STATE
 
 TOLERANCE = 1e-3
@@ -92,9 +93,12 @@ def _check_out(lineage: Lineage, stored: Path, project: Path, root: Path) -> Non
         require_digest(stored / "uncommitted.patch", lineage.patch_digest)
         _git("-C", str(project), "apply", "--whitespace=nowarn", str(stored / "uncommitted.patch"))
     shutil.copyfile(stored / "dvc.lock", project / "dvc.lock")
+    if read_environment(root):  # the stack is up: its remote is in the local configuration, which no clone has
+        shutil.copy(root / DVC_LOCAL, project / DVC_LOCAL)
+        return
     remote = (root / STATE / "dvc-remote").resolve()
     # the local remote stands inside the original clone; every other remote's address is in the committed configuration
-    (project / ".dvc/config.local").write_text(f"['remote \"local\"']\n    url = {remote}\n")
+    (project / DVC_LOCAL).write_text(f"['remote \"local\"']\n    url = {remote}\n")
 
 
 def _run_stages(lineage: Lineage, project: Path, say: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from components.errors import TowpathError
 from pipelines.cli import (
+    backup,
     ledger,
     models,
     monitoring,
@@ -21,9 +22,11 @@ from pipelines.cli import (
     services,
     setup,
     skew,
+    stack,
     upkeep,
 )
 from pipelines.cli.output import say
+from pipelines.services.stack_state import adopt_stack
 from pipelines.state import STATE, quiet
 
 app = typer.Typer(
@@ -46,6 +49,8 @@ for group in (
     ledger,
     skew,
     services,
+    stack,
+    backup,
     setup,
 ):
     group.add_commands(app)
@@ -53,6 +58,7 @@ for group in (
 
 def main() -> int:
     """Run the command and return its exit code: 0 done, 1 fault, 2 bad input, 3 conflict, 4 refused by a gate."""
+    adopt_stack()
     quiet()
     try:
         app()

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,10 +37,16 @@ class Launch:
     page: str
     """The path that a person would open."""
     environment: Mapping[str, str]
+    """With ``{port}`` where the port belongs."""
     is_bare: bool = False
     """Whether it gets none of this process's own variables but those that every program needs: a server that runs a
     model's code must not hold the credentials of whoever started it."""
     start_timeout_s: float = 120.0
+    scheme: str = "http"
+    is_ready: Callable[[int], bool] | None = None
+    """Whether it is ready at this port, for a server that does not speak HTTP; `health_path` is not asked then."""
+    user: str | None = None
+    """The user that it runs as, where that is not ours; only root can choose."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,13 @@ def answers(url: str, timeout_s: float = 1.0) -> bool:
         return False
 
 
+def group_of(user: str | None) -> int | None:
+    """Return a user's own group, by number."""
+    import pwd
+
+    return pwd.getpwnam(user).pw_gid if user else None
+
+
 def _start(launch: Launch, root: Path) -> Service:
     import psutil
 
@@ -142,21 +155,25 @@ def _spawn(launch: Launch, root: Path, *, guarded: bool) -> tuple[subprocess.Pop
     guard = [sys.executable, "-m", "components.stage.guard"] if guarded else []
     command = [*guard, *(part.replace("{port}", str(port)) for part in launch.command)]
     with log.open("ab") as output:
+        environment = {name: value.replace("{port}", str(port)) for name, value in launch.environment.items()}
         process = subprocess.Popen(
             command,
             cwd=root,
-            env={**(bare_environment() if launch.is_bare else os.environ), **launch.environment},
+            env={**(bare_environment() if launch.is_bare else os.environ), **environment},
+            user=launch.user,
+            group=group_of(launch.user),
+            extra_groups=[] if launch.user else None,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             process_group=0,
         )
-    return process, f"http://{HOST}:{port}", log
+    return process, f"{launch.scheme}://{HOST}:{port}", log
 
 
 def _wait_until_ready(launch: Launch, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + launch.start_timeout_s
-    while not (answers(url + launch.health_path) and _listens(process.pid, url)):
+    while not (_is_ready(launch, url) and _listens(process.pid, url)):
         if process.poll() is not None:
             raise InfrastructureError(f"the {launch.name} server ended with code {process.returncode}; see {log}")
         if time.monotonic() > deadline:
@@ -165,6 +182,12 @@ def _wait_until_ready(launch: Launch, process: subprocess.Popen[bytes], url: str
                 f"the {launch.name} server was not ready after {launch.start_timeout_s:.0f} s; see {log}"
             )
         time.sleep(0.1)
+
+
+def _is_ready(launch: Launch, url: str) -> bool:
+    if launch.is_ready is None:
+        return answers(url + launch.health_path)
+    return launch.is_ready(urlsplit(url).port or 0)
 
 
 def _listens(pid: int, url: str) -> bool:
