@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipelines.schedules.deployments import deployments, runs_in
+from pipelines.schedules.deployments import deployments, latest_run, runs_in
 from pipelines.schedules.missed import give_up_missed, standing_of
 from pipelines.schedules.notices import Notice, Standing
 from pipelines.schedules.policy import Policy, Resume
@@ -91,7 +91,7 @@ def _end_the_dead(
     client: SyncPrefectClient, where: DeploymentResponse, limits: Limits, beating: set[str] | None
 ) -> list[Notice]:
     """End the runs that have no process any more; that frees their slots."""
-    from prefect.states import Crashed
+    from prefect.states import Cancelled, Crashed
 
     notices = []
     for run in runs_in(client, where, "RUNNING", "PENDING", "CANCELLING"):
@@ -101,7 +101,8 @@ def _end_the_dead(
         now = client.read_flow_run(run.id)  # it may have ended well between the question and the look at its process
         if now.state is None or run.state is None or now.state.id != run.state.id:
             continue
-        client.set_flow_run_state(run.id, Crashed(message=f"The watchdog ended this run: {reason}."))
+        ended = Cancelled if run.state.is_cancelling() else Crashed  # what a person stopped does not go on
+        client.set_flow_run_state(run.id, ended(message=f"The watchdog ended this run: {reason}."))
         kind = "stranded" if run.state.is_pending() else "killed"
         notices.append(Notice(f"{kind} {run.id}", kind, where.name, f"run {run.name} of {where.name}: {reason}"))
     return notices
@@ -175,8 +176,10 @@ def _ended_badly(client: SyncPrefectClient, where: DeploymentResponse, limits: L
 
 
 def _resume(client: SyncPrefectClient, where: DeploymentResponse, run: FlowRun) -> list[Notice]:
-    """Run a killed run once more, at its own commit; one that was resumed already is left alone."""
-    if RESUMED_TAG in run.tags:
+    """Run a killed run once more, at its own commit, unless it was resumed already or a later run has begun since."""
+    later = latest_run(client, where)
+    superseded = later and later.id != run.id and run.end_time and later.start_time and later.start_time > run.end_time
+    if RESUMED_TAG in run.tags or superseded:
         return []
     parameters = {**run.parameters, **({"ref": run.labels[COMMIT]} if COMMIT in run.labels else {})}
     again = client.create_flow_run_from_deployment(

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Pending, Running
+from prefect.states import Cancelling, Crashed, Pending, Running, State
 
-from pipelines.schedules.deployments import deployment
-from pipelines.schedules.presence import COMMIT, PLACE, RESUMES
+from pipelines.schedules.deployments import deployment, trigger
+from pipelines.schedules.presence import COMMIT, CREATED, PID, PLACE, RESUMES, here
 from pipelines.schedules.watchdog import Limits, Look, look
 from tests.waiting import until
 
@@ -107,6 +110,39 @@ def test_a_run_that_nobody_starts_is_ended_and_its_slot_freed(project) -> None:
     assert project.client.read_flow_run(run.id).state.is_crashed()
     assert project.slots(name) == 0
     assert len(began_runs(project, name)) == 1, "resume=never was not kept"
+
+
+def dead_run(project, name: str, *states: State) -> FlowRun:
+    """Return a run of a process on this machine that is gone."""
+    run = project.trigger(name)
+    for state in (Pending(), Running(), *states):
+        project.client.set_flow_run_state(run.id, state)
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    project.client.update_flow_run_labels(run.id, {PLACE: here(), PID: gone.pid, CREATED: 1.0})
+    return run
+
+
+def test_a_killed_run_that_a_person_was_stopping_does_not_go_on(project) -> None:
+    name = project.deploy()
+    run = dead_run(project, name, Cancelling())
+    looks_until(project, "killed")
+    look(project.client, QUICK)
+    assert project.client.read_flow_run(run.id).state.is_cancelled()
+    assert project.slots(name) == 0
+    assert len(began_runs(project, name)) == 1
+
+
+def test_a_killed_run_does_not_go_on_when_a_later_one_has_begun(project) -> None:
+    name = project.deploy()
+    run = dead_run(project, name, Crashed())
+    later = trigger(project.client, name, datetime.now(UTC) - timedelta(minutes=5))
+    for state in (Pending(), Running()):
+        project.client.set_flow_run_state(later.id, state)
+    project.client.update_flow_run_labels(later.id, {PLACE: "another machine"})
+    found = look(project.client, QUICK)
+    assert [notice.kind for notice in found.notices] == ["failed"]
+    assert {each.id for each in began_runs(project, name)} == {run.id, later.id}
 
 
 def test_a_slot_that_no_run_holds_is_freed(project) -> None:
