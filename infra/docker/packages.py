@@ -58,7 +58,9 @@ def pick(names: Iterable[str], lock: str) -> str:
     """
     starts = [*_ENTRY.finditer(lock)]
     ends = [each.start() for each in starts[1:]] + [len(lock)]
-    entries = {each.group(1): lock[each.start() : end] for each, end in zip(starts, ends, strict=True)}
+    entries: dict[str, str] = {}
+    for each, end in zip(starts, ends, strict=True):  # one package has several where Pythons need different versions
+        entries[each[1]] = entries.get(each[1], "") + lock[each.start() : end]
     if missing := sorted(set(names) - entries.keys()):
         raise SystemExit(f"the lock has no {', '.join(missing)}; run `python infra/docker/packages.py list`")
     return "".join(entries[name] for name in names)

@@ -180,7 +180,19 @@ def test_slim_images_have_all_that_their_packages_need(load, root):
         assert listed == packages.needed(wanted), f"run `python infra/docker/packages.py list` ({image})"
         entries = packages.pick(listed, lock)
         assert entries.count("--hash=sha256:") >= len(listed)
-        assert re.findall(r"^([a-z0-9._-]+)==", entries, re.MULTILINE) == listed
+        named = re.findall(r"^([a-z0-9._-]+)==", entries, re.MULTILINE)
+        assert list(dict.fromkeys(named)) == listed
+
+
+def test_a_package_with_a_version_for_each_python_keeps_them_all(load):
+    lock = """a==2 ; python_full_version >= '3.12' \\
+    --hash=sha256:0
+a==1 ; python_full_version < '3.12' \\
+    --hash=sha256:1
+b==1 \\
+    --hash=sha256:2
+"""
+    assert load("packages").pick(["a"], lock) == lock[: lock.index("b==1")]
 
 
 def test_a_package_that_the_lock_lacks_is_named(load):
