@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,18 @@ from components.types.training import PreparedSpec, TrainingResult
 
 ROOT = Path(__file__).resolve().parents[3]
 ROWS = {"train": 400, "validation": 120, "test": 80}
-TABLES = ("binary", "multiclass", "regression", "image")
+DUMP_MODULES = """
+import atexit, os, sys
+def dump():
+    name = os.path.basename('-'.join(sys.argv[1:2])) or 'none'
+    open(f'modules-{os.getpid()}-{name}.txt', 'w').write('\\n'.join(sys.modules))
+atexit.register(dump)
+leave = os._exit
+def leave_after_dump(code):
+    dump()
+    leave(code)
+os._exit = leave_after_dump
+"""
 
 
 @dataclass(frozen=True)
@@ -91,16 +103,55 @@ class Project:
         return self.root / "out" / self.model / "prepared"
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A finished training ``t``, which tests only look at."""
+
+    project: Project
+    training: str
+    keys: dict[str, object]
+    run: Run
+    took_s: float
+
+    @property
+    def modules(self) -> dict[str, set[str]]:
+        """Return what each of its processes had imported at its end, by its first argument."""
+        paths = self.project.root.glob("modules-*.txt")
+        return {path.stem.split("-", 2)[2]: set(path.read_text().split()) for path in paths}
+
+
+@pytest.fixture(scope="module")
+def train_once(tmp_path_factory):
+    """Return a function that gives the finished training of a kind on a table, trained when it is first asked for."""
+    made: dict[tuple[str, str], Trained] = {}
+
+    def train(kind: str, table: str, **keys: object) -> Trained:
+        if (kind, table) not in made:
+            project = lay_out(tmp_path_factory.mktemp(kind) / table, table)
+            (project.root / "sitecustomize.py").write_text(DUMP_MODULES)
+            training = project.configure("t", kind=kind, **keys)
+            started_s = time.monotonic()
+            run = project.train(training, PYTHONPATH=".")
+            assert run.error is None, run.output
+            made[kind, table] = Trained(project, training, {"kind": kind, **keys}, run, time.monotonic() - started_s)
+        return made[kind, table]
+
+    return train
+
+
 @pytest.fixture
 def make_project(tmp_path):
-    def make(table: str) -> Project:
-        root = tmp_path / table
-        if not root.exists():
-            shutil.copytree(ROOT / "components", root / "components", copy_function=shutil.copy2)
-            write_prepared(root / "out" / table / "prepared", table)
-        return Project(root, table)
+    def make(table: str, folder: str = "") -> Project:
+        root = tmp_path / folder / table
+        return Project(root, table) if root.exists() else lay_out(root, table)
 
     return make
+
+
+def lay_out(root: Path, table: str) -> Project:
+    shutil.copytree(ROOT / "components", root / "components", copy_function=shutil.copy2)
+    write_prepared(root / "out" / table / "prepared", table)
+    return Project(root, table)
 
 
 def write_prepared(folder: Path, table: str) -> None:

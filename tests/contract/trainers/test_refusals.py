@@ -25,39 +25,44 @@ def refused(project, training="t", **environment):
     return run.code, run.error["kind"], run.error["message"]
 
 
-def test_unknown_kind_is_answered_with_the_nearest_one(project):
-    project.configure("t", kind="skleran", architecture="mlp")
+@pytest.mark.parametrize(("typed", "meant"), [("skleran", "sklearn"), ("tfxx", "tfx")])
+def test_unknown_kind_is_answered_with_the_nearest_one(project, typed, meant):
+    project.configure("t", kind=typed, architecture="mlp")
 
     code, kind, message = refused(project)
 
     assert (code, kind) == (2, "ConfigError")
-    assert "did you mean `sklearn`?" in message
+    assert f"did you mean `{meant}`?" in message
 
 
-def test_unknown_architecture_is_answered_with_those_that_exist(project):
-    project.configure("t", kind="sklearn", architecture="cnn")
+@pytest.mark.parametrize(("kind", "known"), [("sklearn", "linear, mlp, trees"), ("tfx", "mlp")])
+def test_unknown_architecture_is_answered_with_those_that_exist(project, kind, known):
+    project.configure("t", kind=kind, architecture="forest")
 
-    code, kind, message = refused(project)
+    code, error, message = refused(project)
 
-    assert (code, kind) == (2, "ConfigError")
-    assert "linear, mlp, trees" in message
+    assert (code, error) == (2, "ConfigError")
+    assert known in message
 
 
 @pytest.mark.parametrize(
-    ("architecture", "keys", "name"),
+    ("kind", "architecture", "keys", "name"),
     [
-        ("linear", {"hidden": [8]}, "hidden"),
-        ("mlp", {"dropout": 0.5}, "dropout"),
-        ("mlp", {"options": {"width": 3}}, "options.width"),
-        ("mlp", {"backend": "jax"}, "backend"),
+        ("sklearn", "linear", {"hidden": [8]}, "hidden"),
+        ("sklearn", "mlp", {"dropout": 0.5}, "dropout"),
+        ("sklearn", "mlp", {"options": {"width": 3}}, "options.width"),
+        ("sklearn", "mlp", {"backend": "jax"}, "backend"),
+        ("sklearn", "mlp", {"trials": 3}, "trials"),
+        ("tfx", "mlp", {"options": {"width": 3}}, "options.width"),
+        ("tfx", "mlp", {"backend": "jax"}, "backend"),
     ],
 )
-def test_key_that_nothing_uses_is_refused(project, architecture, keys, name):
-    project.configure("t", kind="sklearn", architecture=architecture, **keys)
+def test_key_that_nothing_uses_is_refused(project, kind, architecture, keys, name):
+    project.configure("t", kind=kind, architecture=architecture, **keys)
 
-    code, kind, message = refused(project)
+    code, error, message = refused(project)
 
-    assert (code, kind) == (2, "ConfigError")
+    assert (code, error) == (2, "ConfigError")
     assert name in message
 
 
@@ -150,6 +155,35 @@ def test_function_that_fails_is_a_training_error_with_its_words(project):
 
     assert kind == "TrainingError"
     assert "RuntimeError: no such layer" in message
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tfx_python")
+def test_function_that_fails_under_tfx_is_told_with_its_component_its_line_and_the_log(project):
+    file = project.root / "components/models/tfx/mine.py"
+    file.write_text("PARAMETERS = ()\n\ndef build(task):\n    raise RuntimeError('no such layer')\n")
+    project.configure("t", kind="tfx", architecture="mine")
+
+    code, kind, message = refused(project)
+
+    assert (code, kind) == (1, "TrainingError")
+    where = "component Trainer failed in components/models/tfx/mine.py, line 4"
+    assert f"{where}: RuntimeError: no such layer; the whole log is reports/binary/tfx/t.log" in message
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tfx_python")
+def test_tfx_worker_that_is_killed_is_told_with_its_log_and_a_reason(project):
+    file = project.root / "components/models/tfx/dies.py"
+    file.write_text("import os\nPARAMETERS = ()\n\ndef preprocessing_fn(inputs):\n    os.kill(os.getpid(), 9)\n")
+    project.configure("t", kind="tfx", architecture="dies")
+
+    _, kind, message = refused(project)
+
+    assert kind == "StageFailedError"
+    assert "SIGKILL" in message
+    assert "in component Transform; the whole log is reports/binary/tfx/t.log" in message
+    assert "the machine may be out of memory" in message
 
 
 def test_users_own_option_reaches_the_users_own_function(project):

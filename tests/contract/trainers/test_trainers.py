@@ -8,43 +8,66 @@ from importlib.util import find_spec
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.runtime.onnx_runtime import OnnxRuntime
+from components.runtime.table import find_runtime
 from components.runtime.tensors import input_tensors
 from components.stage.files import tree_digest
 from components.types.product import ProductRef
 
-NEEDS = {"constant": (), "sklearn": (), "keras": ("keras", "tensorflow"), "lightning": ("lightning", "torch")}
-NETWORKS = ("sklearn", "keras", "lightning")
+NEEDS = {
+    "constant": (),
+    "sklearn": (),
+    "keras": ("keras", "tensorflow"),
+    "lightning": ("lightning", "torch"),
+    "tfx": (),  # its environment is a fixture
+}
+NETWORKS = ("sklearn", "keras", "lightning", "tfx")
 """Kinds that train a multilayer perceptron by epochs."""
 LEARNS = {"epochs": 40, "batch_size": 32, "learning_rate": 0.01}
+KEYS = {
+    "binary": {"epochs": 300, "patience": 3, "learning_rate": 0.1, "batch_size": 16},  # stops early
+    "multiclass": LEARNS | {"patience": None, "checkpoint_every_s": 0.0},  # can be killed after any epoch
+    "regression": LEARNS,
+    "image": LEARNS,
+}
+READ_YAML = ("lightning", "tfx")
+"""Kinds whose frameworks read YAML for themselves."""
 ENDLESS = {"epochs": 100_000, "batch_size": 8, "patience": None, "checkpoint_every_s": 0.2}
 
 
 @pytest.fixture(params=list(NEEDS))
 def kind(request):
-    return installed(request.param)
+    return installed(request)
 
 
 @pytest.fixture(params=NETWORKS)
 def network(request):
-    return installed(request.param)
+    return installed(request)
 
 
-def installed(kind):
-    if missing := [module for module in NEEDS[kind] if find_spec(module) is None]:
+def installed(request):
+    if request.param == "tfx":
+        request.getfixturevalue("tfx_python")
+    if missing := [module for module in NEEDS[request.param] if find_spec(module) is None]:
         pytest.skip(f"{' and '.join(missing)} is not installed")
-    return kind
+    return request.param
 
 
 @pytest.fixture
-def architecture(kind):
-    return "prior" if kind == "constant" else "mlp"
+def trained(train_once):
+    """Return a function that gives the finished training of a kind on a table, which tests only look at."""
+
+    def train(kind, table):
+        keys = {"architecture": "mlp", **KEYS[table]} if kind in NETWORKS else {"architecture": "prior"}
+        return train_once(kind, table, **keys)
+
+    return train
 
 
-def wait_for(condition, timeout_s=120.0):
+def wait_for(condition, timeout_s=240.0):
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if found := condition():
@@ -60,16 +83,12 @@ def checkpoint(project, training, epoch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["binary", "multiclass", "regression", "image"])
-def test_trainer_learns_and_its_product_predicts_the_test_split(make_project, kind, architecture, table):
-    project = make_project(table)
-    keys = LEARNS if kind in NETWORKS else {}
-    training = project.configure("t", kind=kind, architecture=architecture, **keys)
+@pytest.mark.parametrize("table", list(KEYS))
+def test_trainer_learns_and_its_product_predicts_the_test_split(trained, kind, table):
+    done = trained(kind, table)
+    project, training = done.project, done.training
 
-    run = project.train(training)
-
-    assert run.error is None
-    assert run.code == 0
+    assert done.run.code == 0
     result = project.result(training)
     assert result.parity <= 1e-4
     assert sorted(path.name for path in project.output(training).iterdir()) == [
@@ -95,33 +114,33 @@ def test_trainer_learns_and_its_product_predicts_the_test_split(make_project, ki
 
 def predict(project, training):
     """Return what the product says of the test split, which no trainer has seen, and its labels."""
-    directory = project.output(training) / "product"
-    runtime = OnnxRuntime()
-    signature = runtime.load(ProductRef(directory, tree_digest(directory)))
+    runtime, signature = load_product(project, training)
     table = pq.read_table(project.prepared / "test.parquet")
     return runtime.predict(input_tensors(table, signature.inputs)), np.asarray(table["label"].to_pylist())
 
 
-@pytest.mark.slow
-def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(make_project, network):
-    project = make_project("multiclass")
-    digests = []
-    for seed in (1, 1, 2):
-        training = project.configure("t", kind=network, architecture="mlp", epochs=4, seed=seed)
-        assert project.train(training).error is None
-        digests.append((project.result(training).product_digest, tree_digest(project.output(training))))
-
-    assert digests[0] == digests[1]
-    assert digests[0][0] != digests[2][0]
+def load_product(project, training):
+    directory = project.output(training) / "product"
+    kind = project.result(training).runtime
+    runtime = find_runtime(kind)()
+    return runtime, runtime.load(ProductRef(directory, tree_digest(directory), kind))
 
 
 @pytest.mark.slow
-def test_metrics_are_the_same_in_the_file_and_in_the_live_stream(make_project, kind, architecture):
-    project = make_project("binary")
-    keys = {"epochs": 3} if kind in NETWORKS else {}
-    training = project.configure("t", kind=kind, architecture=architecture, **keys)
+def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(trained, make_project, network):
+    first = trained(network, "multiclass")
+    again, other = make_project("multiclass"), make_project("multiclass", "other")
+    runs = [again.start(again.configure("t", **first.keys)), other.start(other.configure("t", **first.keys, seed=2))]
+    assert [run.wait(300) for run in runs] == [0, 0]
 
-    run = project.train(training)
+    assert tree_digest(again.output("t")) == tree_digest(first.project.output("t"))
+    assert other.result("t").product_digest != first.project.result("t").product_digest
+
+
+@pytest.mark.slow
+def test_metrics_are_the_same_in_the_file_and_in_the_live_stream(trained, kind):
+    done = trained(kind, "binary")
+    project, training, run = done.project, done.training, done.run
 
     stored = project.metrics(training)
     live = [
@@ -140,12 +159,9 @@ def test_metrics_are_the_same_in_the_file_and_in_the_live_stream(make_project, k
 
 
 @pytest.mark.slow
-def test_early_stopping_keeps_the_best_epoch(make_project, network):
-    project = make_project("binary")
-    keys = {"epochs": 300, "patience": 3, "learning_rate": 0.1, "batch_size": 16}
-    training = project.configure("t", kind=network, architecture="mlp", **keys)
-
-    assert project.train(training).error is None
+def test_early_stopping_keeps_the_best_epoch(trained, network):
+    done = trained(network, "binary")
+    project, training = done.project, done.training
 
     result = project.result(training)
     losses = [line["value"] for line in project.metrics(training) if line["name"] == "val_loss"]
@@ -156,9 +172,7 @@ def test_early_stopping_keeps_the_best_epoch(make_project, network):
 
 
 def log_loss_on_validation(project, training):
-    directory = project.output(training) / "product"
-    runtime = OnnxRuntime()
-    signature = runtime.load(ProductRef(directory, tree_digest(directory)))
+    runtime, signature = load_product(project, training)
     table = pq.read_table(project.prepared / "validation.parquet")
     probabilities = runtime.predict(input_tensors(table, signature.inputs))["probabilities"].astype(np.float64)
     target = np.load(project.prepared / "validation.target.npy")
@@ -166,12 +180,11 @@ def log_loss_on_validation(project, training):
 
 
 @pytest.mark.slow
-def test_killed_training_goes_on_and_ends_as_if_nothing_had_happened(make_project, network):
+def test_killed_training_goes_on_and_ends_as_if_nothing_had_happened(trained, make_project, network):
+    undisturbed = trained(network, "multiclass")
+    expected = tree_digest(undisturbed.project.output("t"))
     project = make_project("multiclass")
-    keys = {"epochs": 30, "batch_size": 16, "patience": None, "checkpoint_every_s": 0.0}
-    whole = project.configure("t", kind=network, architecture="mlp", **keys)
-    assert project.train(whole).error is None
-    expected = tree_digest(project.output(whole))
+    whole = project.configure("t", **undisturbed.keys)
 
     process = project.start(whole)
     wait_for(lambda: checkpoint(project, whole, 2) or process.poll() is not None)
@@ -199,9 +212,10 @@ def alive(process):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["time-out", "SIGTERM", "parent killed"])
-def test_stopped_training_leaves_no_process_and_a_checkpoint(make_project, network, how):
+def test_stopped_training_leaves_no_process_and_a_checkpoint(trained, make_project, network, how):
     project = make_project("binary")
-    keys = ENDLESS | ({"timeout_s": 15.0} if how == "time-out" else {})
+    timeout_s = max(15.0, 1.5 * trained(network, "binary").took_s)  # enough to come to an epoch, on any machine
+    keys = ENDLESS | ({"timeout_s": timeout_s} if how == "time-out" else {})
     training = project.configure("t", kind=network, architecture="mlp", **keys)
 
     process = project.start(training)
@@ -211,7 +225,7 @@ def test_stopped_training_leaves_no_process_and_a_checkpoint(make_project, netwo
         os.killpg(process.pid, signal.SIGTERM)
     elif how == "parent killed":
         process.kill()  # the stage alone, not its group
-    process.wait(60)
+    process.wait(timeout_s + 60)
 
     wait_for(lambda: not any(alive(each) for each in family), 10)
     assert checkpoint(project, training, 1)
@@ -225,10 +239,7 @@ def test_stopped_training_leaves_no_process_and_a_checkpoint(make_project, netwo
 @pytest.mark.slow
 def test_training_whose_loss_is_no_number_fails_and_leaves_nothing(make_project, network):
     project = make_project("regression")
-    path = project.prepared / "train.features.npy"
-    features = np.load(path)
-    features[:, 0] = np.float32(3e38)
-    np.save(path, features)
+    write_extreme_values(project.prepared)
     training = project.configure("t", kind=network, architecture="mlp", epochs=3, learning_rate=10.0)
 
     run = project.train(training)
@@ -239,47 +250,43 @@ def test_training_whose_loss_is_no_number_fails_and_leaves_nothing(make_project,
     assert not project.output(training).exists()
 
 
+def write_extreme_values(prepared):
+    """Put them where each kind reads: in the features, and in the raw rows."""
+    path = prepared / "train.features.npy"
+    features = np.load(path)
+    features[:, 0] = np.float32(3e38)
+    np.save(path, features)
+    path = prepared / "train.parquet"
+    table = pq.read_table(path)
+    column = table.schema.get_field_index("a b")
+    pq.write_table(table.set_column(column, "a b", pa.array(np.full(len(table), 3e38))), path)
+
+
 @pytest.mark.slow
-def test_processes_import_only_what_is_theirs(make_project, kind, architecture):
-    project = make_project("binary")
-    keys = {"epochs": 1} if kind in NETWORKS else {}
-    training = project.configure("t", kind=kind, architecture=architecture, **keys)
-    (project.root / "sitecustomize.py").write_text(
-        "import atexit, os, sys\n"
-        "def dump():\n"
-        "    name = '-'.join(sys.argv[1:2]) or 'none'\n"
-        "    open(f'modules-{os.getpid()}-{name}.txt', 'w').write('\\n'.join(sys.modules))\n"
-        "atexit.register(dump)\n"
-        "leave = os._exit\n"
-        "def leave_after_dump(code):\n"
-        "    dump()\n"
-        "    leave(code)\n"
-        "os._exit = leave_after_dump\n"
-    )
-
-    assert project.train(training, PYTHONPATH=".").error is None
-
-    modules = {path.stem.split("-", 2)[2]: set(path.read_text().split()) for path in project.root.glob("modules-*.txt")}
-    stage, fit, export = modules["binary"], modules["fit"], modules["export"]
+def test_processes_import_only_what_is_theirs(trained, kind):
+    modules = trained(kind, "binary").modules
+    stage, fit, export = modules["binary"], modules["fit"], modules.get("export", set())
+    assert bool(export) == (kind != "tfx")  # its product is raw: there is nothing to export
     assert not stage & {"tensorflow", "keras", "torch", "lightning", "jax", "sklearn", "mlflow", "prefect", "dvc"}
     strangers = {"mlflow", "prefect", "dvc", "pydantic", "great_expectations", "polars"}
     for worker in (fit, export):
-        assert not worker & (strangers if kind == "lightning" else strangers | {"yaml"})  # lightning itself reads YAML
+        assert not worker & (strangers if kind in READ_YAML else strangers | {"yaml"})
     assert "onnxruntime" not in fit
     others = {"keras": {"torch", "lightning", "jax"}, "lightning": {"tensorflow", "keras", "jax"}}
+    others["tfx"] = others["keras"]
     assert not fit & others.get(kind, {"tensorflow", "keras", "torch", "lightning", "jax"})
 
 
 @pytest.mark.slow
-def test_heavier_class_is_predicted_more_often(make_project, network):
-    project = make_project("binary")
+def test_heavier_class_is_predicted_more_often(trained, make_project, network):
+    even, project = trained(network, "binary"), make_project("binary")
     path = project.prepared / "prepared.json"
-    shares = []
-    for weights in ([1.0, 1.0], [0.05, 1.95]):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"class_weights": weights}))
-        keys = {"epochs": 10, "batch_size": 32}
-        training = project.configure("t", kind=network, architecture="mlp", **keys)
-        assert project.train(training).error is None
-        shares.append(float((predict(project, training)[0]["prediction"] == "yes").mean()))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"class_weights": [0.05, 1.95]}))
+    training = project.configure("t", **even.keys)
+    assert project.train(training).error is None
 
-    assert shares[1] > shares[0] + 0.1
+    assert share_of_yes(project) > share_of_yes(even.project) + 0.1
+
+
+def share_of_yes(project):
+    return float((predict(project, "t")[0]["prediction"] == "yes").mean())
