@@ -18,7 +18,7 @@ from components.training.core.environment import require_environment, worker_env
 from components.types import record
 from components.types.tfx import TFX_KIND, SkewReport, SkewTask
 from pipelines.release.environments import EnvironmentConfig
-from pipelines.skew_rows import ID_COLUMN, comparable_inputs, read_spec, served_rows, training_rows
+from pipelines.skew_rows import ID_COLUMN, read_spec, served_rows, training_rows
 from pipelines.state import REPORTS, bare_environment
 
 PROGRAM = "components.training.tfx.skew"
@@ -69,8 +69,7 @@ def find_skew(env: EnvironmentConfig, request: SkewRequest, tell: Callable[[str]
             f"version {recorded.version} of {request.model} learned from data {recorded.dataset_digest[:12]}, and "
             f"{prepared} holds {spec.dataset_digest[:12]}; check out the commit of that version and run the model there"
         )
-    inputs = comparable_inputs(spec)
-    serving = served_rows(env.log_dir, recorded.ref, inputs, request.since)
+    serving = served_rows(env.log_dir, recorded.ref, spec, request.since)
     if serving.num_rows < request.min_rows:
         raise BadInputError(
             f"insufficient: {serving.num_rows} rows of version {recorded.version} of {request.model} were served and "

@@ -6,14 +6,18 @@ its request had one row: then ``x-request-id`` may be the id of a row that train
 
 from __future__ import annotations
 
+import itertools
+import json
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.errors import BadInputError, DigestMismatchError
-from components.serving.prediction_log.schema import input_column
+from components.runtime.protocol import PREDICTION
+from components.serving.prediction_log.frames import LoggedVersion
+from components.serving.prediction_log.schema import METADATA_KEY, input_column, make_schema
 from components.types import record
-from components.types.product import InputSpec
+from components.types.product import InputSpec, Signature
 from components.types.release import ModelRef
 from components.types.training import PREPARED_FILE, PreparedSpec
 
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 ID_COLUMN = "towpath:id"
 """No input is called so: a column's name comes from a file, and this one is added beside it."""
-_ABOUT = ("digest", "role", "status", "time", "request_id", "row")
+_ABOUT = ("role", "status", "time", "request_id", "row")
 _ANSWERED = 200
 _SHADOW = "shadow"
 
@@ -55,23 +59,25 @@ def read_spec(prepared: Path) -> PreparedSpec:
         raise DigestMismatchError(f"{path} cannot be read ({error}); delete {prepared} and prepare again") from error
 
 
-def served_rows(folder: Path, ref: ModelRef, inputs: tuple[InputSpec, ...], since: datetime | None) -> pa.Table:
+def served_rows(folder: Path, ref: ModelRef, spec: PreparedSpec, since: datetime | None) -> pa.Table:
     """Return the logged rows of one version, under the inputs' own names, and their ids.
 
     Args:
         folder: The environment's log.
         ref: The version.
-        inputs: The columns to be read.
+        spec: What the training rows are; the version must take the same inputs. An image is left out.
         since: The earliest moment; None for all that is there.
 
     Raises:
-        BadInputError: nothing was logged.
+        BadInputError: nothing was logged, or the version takes other inputs than the training rows have.
         DigestMismatchError: a file is damaged.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    tables = [_read(path, inputs) for path in _files(folder / ref.model, ref.version, since)]
+    inputs = comparable_inputs(spec)
+    found = (_read(path, ref, spec, inputs) for path in _files(folder / ref.model, ref.version, since))
+    tables = [table for table in found if table is not None]
     if not tables:
         raise BadInputError(
             f"insufficient: {folder} holds no rows of version {ref.version} of {ref.model}"
@@ -79,7 +85,6 @@ def served_rows(folder: Path, ref: ModelRef, inputs: tuple[InputSpec, ...], sinc
         )
     rows = pa.concat_tables(tables)
     kept = pc.and_(pc.equal(rows["status"], _ANSWERED), pc.not_equal(rows["role"], _SHADOW))
-    kept = pc.and_(kept, pc.equal(rows["digest"], ref.digest))
     if since is not None:
         kept = pc.and_(kept, pc.greater_equal(rows["time"], pa.scalar(since, rows["time"].type)))
     return _with_ids(rows.filter(kept), inputs)
@@ -115,15 +120,35 @@ def _files(folder: Path, version: int, since: datetime | None) -> list[Path]:
     return sorted(path for path in found if path.parent.name >= first)
 
 
-def _read(path: Path, inputs: tuple[InputSpec, ...]) -> Any:
+def _read(path: Path, ref: ModelRef, spec: PreparedSpec, inputs: tuple[InputSpec, ...]) -> pa.Table | None:
+    """Return a file's rows, or nothing where it is about another product of that number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        # one file: its folder's name is no column of it
-        return pq.ParquetFile(path).read(columns=[*(input_column(each.name) for each in inputs), *_ABOUT])
-    except (OSError, pa.ArrowException) as error:
+        file = pq.ParquetFile(path)  # one file: its folder's name is no column of it
+        if json.loads(file.schema_arrow.metadata[METADATA_KEY])["digest"] != ref.digest:
+            return None
+        _require_inputs(file.schema_arrow, ref, spec)
+        return file.read(columns=[*(input_column(each.name) for each in inputs), *_ABOUT])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DigestMismatchError(f"{path} cannot be read ({error}); move it away and compare again") from error
+
+
+def _require_inputs(logged: pa.Schema, ref: ModelRef, spec: PreparedSpec) -> None:
+    """Check that a version takes what the training rows have; the log's columns are its signature's inputs."""
+    prepared = make_schema(LoggedVersion(ref, Signature(spec.task, spec.inputs, spec.classes)))
+    has, takes = (
+        {each.name: each.type for each in itertools.takewhile(lambda field: field.name != PREDICTION, schema)}
+        for schema in (prepared, logged)
+    )
+    for name in [*takes, *has]:
+        if has.get(name) != takes.get(name):
+            raise BadInputError(
+                f"version {ref.version} of {ref.model} takes other inputs than the prepared data have: `{name}` is "
+                f"{takes.get(name, 'missing')} in the version and {has.get(name, 'missing')} in the prepared data; "
+                "check out the commit of that version and run the model there"
+            )
 
 
 def _with_ids(rows: pa.Table, inputs: tuple[InputSpec, ...]) -> pa.Table:

@@ -80,6 +80,7 @@ def served(project: Path) -> Callable[[dict[str, list[Any]], list[str]], None]:
         table = pa.table(
             {
                 **columns,
+                "prediction": [1.0] * count,
                 "time": pa.array([datetime(2026, 11, 20, 12, tzinfo=UTC)] * count, pa.timestamp("us", tz="UTC")),
                 "request_id": ids,
                 "row": pa.array([0] * count, pa.int32()),
@@ -88,6 +89,7 @@ def served(project: Path) -> Callable[[dict[str, list[Any]], list[str]], None]:
                 "status": pa.array([200] * count, pa.int16()),
             }
         )
+        table = table.replace_schema_metadata({"towpath": json.dumps({"digest": PRODUCT})})
         pq.write_table(table, folder / "20261120T120000.000000Z-v1-w0-1-1.parquet")
 
     return write
@@ -149,6 +151,14 @@ def test_what_differs_is_found_by_distribution_and_by_id(skew: Run, served: Call
     lost = sum(value is not None and place % 2 for place, value in enumerate(true["fare"][:100]))
     assert exact["fare"]["base_only"] == lost
     assert exact["fare"]["mismatched"] == 0  # a fare of 0 is a value, and the same on both sides
+
+
+def test_a_version_that_takes_other_inputs_is_refused(skew: Run, served: Callable[..., None]) -> None:
+    columns = {**rides(SERVED, 0), "weather": ["dry"] * SERVED}
+    served(columns, [f"ride-{i}" for i in range(SERVED)])
+    code, found, said = skew()
+    assert (code, found) == (2, None)
+    assert "`weather` is string in the version and missing in the prepared data" in said
 
 
 def test_too_few_rows_say_nothing(skew: Run, served: Callable[..., None]) -> None:

@@ -1,5 +1,6 @@
 """Of the log, every request counts once, in the columns and types in which the product was asked."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,17 +24,20 @@ INPUTS = (
 IMAGE = InputSpec("photo", ColumnType.FLOAT64, (2, 2), False, ("p0", "p1", "p2", "p3"))
 
 
-def logged(folder: Path, rows: list[dict], version: int = 3, day: str = "2026-11-20", number: int = 1) -> Path:
+def logged(
+    folder: Path, rows: list[dict], version: int = 3, day: str = "2026-11-20", number: int = 1, digest: str = REF.digest
+) -> Path:
     """Write a file of the log: `rows` say what is not usual."""
     noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
     usual = {
         "fare": 1.5, "city": "Oslo", "input:status": 0, "prediction": 1.0, "time": noon,
-        "request_id": "r", "row": 0, "version": version, "digest": REF.digest, "role": "stable", "status": 200,
+        "request_id": "r", "row": 0, "version": version, "digest": digest, "role": "stable", "status": 200,
     }  # fmt: skip
     table = pa.Table.from_pylist([{**usual, "request_id": f"r{place}", **row} for place, row in enumerate(rows)])
     types = {"time": pa.timestamp("us", tz="UTC"), "row": pa.int32(), "status": pa.int16()}
     for name, kind in types.items():
         table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(kind))
+    table = table.replace_schema_metadata({"towpath": json.dumps({"digest": digest})})
     target = folder / "rides" / f"date={day}" / f"20261120T120000.000000Z-v{version}-w0-1-{number}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, target)
@@ -66,18 +70,18 @@ def test_shadows_failures_and_other_products_do_not_count(tmp_path: Path) -> Non
             {"fare": 2.0, "role": "canary"},
             {"fare": 3.0, "role": "shadow"},
             {"fare": 4.0, "status": 503},
-            {"fare": 5.0, "digest": "f" * 64},
         ],
     )
-    logged(tmp_path, [{"fare": 6.0}], version=13, number=2)
-    found = served_rows(tmp_path, REF, INPUTS, None)
+    logged(tmp_path, [{"fare": 5.0, "zone": "of another product"}], number=2, digest="f" * 64)
+    logged(tmp_path, [{"fare": 6.0}], version=13, number=3)
+    found = served_rows(tmp_path, REF, spec(), None)
     assert found["fare"].to_pylist() == [1.0, 2.0]
     assert found.column_names == ["fare", "city", "status", ID_COLUMN]
 
 
 def test_an_input_called_like_a_column_of_the_log_is_the_input(tmp_path: Path) -> None:
     logged(tmp_path, [{"input:status": 7}])
-    assert served_rows(tmp_path, REF, INPUTS, None)["status"].to_pylist() == [7]
+    assert served_rows(tmp_path, REF, spec(), None)["status"].to_pylist() == [7]
 
 
 def test_a_row_has_an_id_only_where_its_request_had_one_row(tmp_path: Path) -> None:
@@ -91,27 +95,54 @@ def test_a_row_has_an_id_only_where_its_request_had_one_row(tmp_path: Path) -> N
             {"request_id": "again"},
         ],
     )
-    assert served_rows(tmp_path, REF, INPUTS, None)[ID_COLUMN].to_pylist() == ["one", None, None, "again", "again"]
+    assert served_rows(tmp_path, REF, spec(), None)[ID_COLUMN].to_pylist() == ["one", None, None, "again", "again"]
 
 
 def test_only_what_was_served_since_counts(tmp_path: Path) -> None:
     noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
     logged(tmp_path, [{"fare": 1.0, "time": noon.replace(hour=11)}, {"fare": 2.0, "time": noon}])
     logged(tmp_path, [{"fare": 3.0, "time": noon.replace(day=19)}], day="2026-11-19")
-    assert served_rows(tmp_path, REF, INPUTS, noon)["fare"].to_pylist() == [2.0]
+    assert served_rows(tmp_path, REF, spec(), noon)["fare"].to_pylist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (INPUTS[:2], "`input:status` is int64 in the version and missing in the prepared data"),
+        ((*INPUTS, IMAGE), "`photo` is missing in the version"),
+        ((*INPUTS, InputSpec("zone", ColumnType.INT64, (), False, ("zone",))), "`zone` is missing in the version"),
+        (
+            (InputSpec("fare", ColumnType.INT64, (), False, ("fare",)), *INPUTS[1:]),
+            "`fare` is double in the version and int64 in the prepared data",
+        ),
+    ],
+)
+def test_prepared_inputs_that_are_not_the_versions_are_refused(
+    tmp_path: Path, inputs: tuple[InputSpec, ...], words: str
+) -> None:
+    logged(tmp_path, [{}])
+    with pytest.raises(BadInputError, match=f"version 3 of rides takes other inputs .*{words}"):
+        served_rows(tmp_path, REF, spec(inputs), None)
+
+
+def test_a_file_that_the_log_did_not_write_is_named(tmp_path: Path) -> None:
+    path = logged(tmp_path, [{}])
+    pq.write_table(pq.ParquetFile(path).read().replace_schema_metadata(None), path)
+    with pytest.raises(DigestMismatchError, match=path.name):
+        served_rows(tmp_path, REF, spec(), None)
 
 
 def test_a_log_without_the_version_is_insufficient_and_says_where(tmp_path: Path) -> None:
     logged(tmp_path, [{}], version=2)
     with pytest.raises(BadInputError, match=r"insufficient: .* no rows of version 3 of rides"):
-        served_rows(tmp_path, REF, INPUTS, None)
+        served_rows(tmp_path, REF, spec(), None)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = logged(tmp_path, [{}])
     path.write_bytes(b"PAR1 no")
     with pytest.raises(DigestMismatchError, match=path.name):
-        served_rows(tmp_path, REF, INPUTS, None)
+        served_rows(tmp_path, REF, spec(), None)
 
 
 def test_training_rows_come_in_the_types_in_which_serving_asks(tmp_path: Path) -> None:
@@ -126,7 +157,7 @@ def test_training_rows_come_in_the_types_in_which_serving_asks(tmp_path: Path) -
     )
     pq.write_table(table, tmp_path / "train.parquet")
     logged(tmp_path / "log", [{}])
-    like = served_rows(tmp_path / "log", REF, INPUTS, None)
+    like = served_rows(tmp_path / "log", REF, spec(), None)
     found = training_rows(tmp_path, spec(), like)
     assert found.schema.equals(like.schema)
     assert found.to_pydict() == {
@@ -138,7 +169,7 @@ def test_nan_in_training_is_a_missing_value_as_it_is_in_the_log(tmp_path: Path) 
     table = pa.table({"id": ["a"], "fare": [float("nan")], "city": ["x"], "status": [1]})
     pq.write_table(table, tmp_path / "train.parquet")
     logged(tmp_path / "log", [{}])
-    like = served_rows(tmp_path / "log", REF, INPUTS, None)
+    like = served_rows(tmp_path / "log", REF, spec(), None)
     assert training_rows(tmp_path, spec(), like)["fare"].null_count == 1
 
 
