@@ -36,6 +36,8 @@ class RunRequest:
     register: bool = True
     candidate: str | None = None
     """A training to judge and register instead of the winner."""
+    pull: bool = False
+    """Whether results that the run cache knows are fetched from the remote: a new checkout has none of their bytes."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class RunPlan:
     changed: Reasons
     register: bool
     candidate: str | None
+    pull: bool = False
 
 
 def plan_run(request: RunRequest, root: Path = Path()) -> RunPlan:
@@ -69,7 +72,7 @@ def plan_run(request: RunRequest, root: Path = Path()) -> RunPlan:
     candidate = next(iter(config.select((request.candidate,)))) if request.candidate else None
     forced = _forced(request.force, stages)
     changed = changed_stages(stages, root)
-    return RunPlan(config, trainings, stages, forced, changed, request.register, candidate)
+    return RunPlan(config, trainings, stages, forced, changed, request.register, candidate, request.pull)
 
 
 def check_request(request: RunRequest, root: Path = Path()) -> None:

@@ -133,9 +133,10 @@ def push_outputs(stages: Iterable[str], root: Path = Path()) -> int:
 class StageRunner:
     """Run stages, each in a process of its own that can be stopped as a group."""
 
-    def __init__(self, root: Path = Path()) -> None:
-        """Prepare to run the stages of the project at `root`."""
+    def __init__(self, root: Path = Path(), *, pull: bool = False) -> None:
+        """Prepare to run the stages of the project at `root`; with `pull`, run-cache results come from the remote."""
         self._root = root
+        self._pull = pull
         self._running: dict[str, Path] = {}
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
@@ -229,7 +230,7 @@ class StageRunner:
         environment = {CALL_DIR_VARIABLE: str(call_dir), "PYTHONUNBUFFERED": "1"}
         try:
             with _repository(self._root) as repository:
-                done = repository.reproduce(stage, single_item=True, force=force, run_env=environment)
+                done = repository.reproduce(stage, single_item=True, force=force, run_env=environment, pull=self._pull)
         except ReproductionError as error:
             raise self._failure(stage, call_dir, error) from error
         except (DvcException, OSError) as error:

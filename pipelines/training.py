@@ -49,7 +49,7 @@ class Work:
         self.plan = plan
         self.view = view
         self.root = root
-        self.runner = StageRunner(root)
+        self.runner = StageRunner(root, pull=plan.pull)
         self.recording = Recording(plan.config.name, root)
         self.stages: list[StageRun] = []
         self.report: Path | None = None

@@ -20,7 +20,7 @@ def main(model: str, answer: Path) -> int:
     from pipelines.run import RunRequest, run_pipeline
 
     try:
-        outcome = run_pipeline(RunRequest(model), LineView())
+        outcome = run_pipeline(RunRequest(model, pull=True), LineView())
     except TowpathError as error:
         write_json(answer, {"error": error_to_json(error)})
         return error.exit_code

@@ -89,9 +89,6 @@ class Project:
             kill_group(process.pid, grace_s=0.2, leader=process)
             process.wait()
 
-    def processes(self) -> set[int]:
-        return {int(path.stem) for path in self.began.glob("*.pid")}
-
 
 @pytest.fixture
 def project(tmp_path: Path, prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:

@@ -108,7 +108,7 @@ def test_bytes_that_the_remote_lost_stop_the_run_as_a_fault_of_the_infrastructur
     try:
         with open_checkout(MODEL, commit, copied.root) as checkout:
             assert checkout.stages(), "there is nothing to miss"
-            with pytest.raises(InfrastructureError, match="dvc fetch"):
+            with pytest.raises(InfrastructureError, match="`dvc checkout` of breast_cancer"):
                 checkout.pull()
     finally:
         shutil.rmtree(remote, ignore_errors=True)

@@ -5,6 +5,7 @@ Shortened against what is shipped: looks come 1 s apart instead of 15 s, and a r
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,11 +70,13 @@ def test_a_run_killed_with_its_worker_is_noticed_its_slot_freed_and_it_goes_on_o
         assert project.slots(name) == 1
         assert not look(project.client, QUICK).notices, "a living run was taken for dead"
         os.killpg(worker.pid, signal.SIGKILL)  # as when a machine goes down
-        for pid in project.processes():
-            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may have been in the worker's group
+            os.kill(run.labels[PID], signal.SIGKILL)
         killed_at = time.monotonic()
         looks_until(project, "killed")
-        assert time.monotonic() - killed_at < 60
+        noticed_s = time.monotonic() - killed_at
+        print(f"noticed {noticed_s:.1f} s after the kill")  # shown with -s
+        assert noticed_s < 60
     assert project.client.read_flow_run(run.id).state.is_crashed()
     assert project.slots(name) == 0
     for _ in range(3):
@@ -81,9 +84,9 @@ def test_a_run_killed_with_its_worker_is_noticed_its_slot_freed_and_it_goes_on_o
     again = [each for each in began_runs(project, name) if each.id != first.id]
     assert [each.labels[RESUMES] for each in again] == [str(first.id)]
     with project.worker():
-        assert running(project, name).id == again[0].id
-        resumed_pid = (project.processes() - {int(run.labels["towpath.pid"])}).pop()
-        os.kill(resumed_pid, signal.SIGKILL)  # this time the worker lives, and says so itself
+        resumed = running(project, name)
+        assert resumed.id == again[0].id
+        os.kill(resumed.labels[PID], signal.SIGKILL)  # this time the worker lives, and says so itself
         until(lambda: project.client.read_flow_run(again[0].id).state.is_crashed(), "the worker notices")
         look(project.client, QUICK)
     assert len(began_runs(project, name)) == 2, "a run that was resumed already was resumed again"
@@ -95,7 +98,7 @@ def test_a_run_killed_under_a_living_worker_goes_on_once_at_its_own_commit(proje
         first = project.trigger(name)
         run = running(project, name)
         project.client.update_flow_run_labels(run.id, {**run.labels, COMMIT: "c" * 40})
-        os.kill(project.processes().pop(), signal.SIGKILL)
+        os.kill(run.labels[PID], signal.SIGKILL)
         looks_until(project, "resumed")
     again = next(each for each in began_runs(project, name) if each.id != first.id)
     assert again.parameters["ref"] == "c" * 40
