@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from components.errors import ConfigError
 from components.stage.config import Section, config_path, read_section, read_yaml
 from components.training.core.architecture import architecture_path
-from components.training.core.declared import OPTION_PREFIX, declared_parameters, resolve_parameters
+from components.training.core.declared import OPTION_PREFIX, declared_parameters, defines, resolve_parameters
 from components.training.core.kinds import find_kind, trainer_path
 from components.types.training import Parameter
 
 Scalar = bool | int | float | str
 STAGE_KEYS = ("seed", "threads", "timeout_s", "parity_bound", "checkpoint_every_s")
 """Keys that every training uses, whatever its kind."""
+NETWORK_KEYS = frozenset({"batch_size", "epochs", "learning_rate", "patience", "weight_decay"})
+"""Keys of a training by the kind's own hand; an architecture with a `RUN_FN` trains by its own."""
+RUN_FN = "run_fn"
 IDENTITY_KEYS = ("model", "kind", "architecture", "options")
 
 
@@ -124,14 +128,24 @@ def task_parameters(section: TrainingSection, where: str, root: Path = Path()) -
         ConfigError: there is no such kind or architecture, or a key was set that nothing uses.
     """
     find_kind(section.kind)
-    declared: dict[str, Any] = {}
-    for path in (_trainer_file(section.kind, where, root), _architecture_file(section, where, root)):
-        declared |= declared_parameters(path)
-    declared |= dict.fromkeys(STAGE_KEYS, ...)
+    architecture = _architecture_file(section, where, root)
+    own = declared_parameters(architecture)
+    declared = declared_parameters(_trainer_file(section.kind, where, root)) | own | dict.fromkeys(STAGE_KEYS, ...)
     dumped = section.model_dump()
     given = {name: dumped[name] for name in section.model_fields_set if name not in IDENTITY_KEYS}
+    if isinstance(section, TfxSection) and defines(architecture, RUN_FN):
+        _require_own(given, own, where, architecture)
     given |= {f"{OPTION_PREFIX}{name}": value for name, value in section.options.items()}
     return resolve_parameters(given, dumped, declared, where)
+
+
+def _require_own(given: Iterable[str], own: Collection[str], where: str, architecture: Path) -> None:
+    """Check that no key is set that only our training would use."""
+    if ignored := sorted(NETWORK_KEYS.intersection(given).difference(own)):
+        raise ConfigError(
+            f"{where}: `{ignored[0]}` is not used, since {architecture} trains by its own `{RUN_FN}`; remove it, or "
+            "name it in PARAMETERS there if that function uses it"
+        )
 
 
 def _trainer_file(kind: str, where: str, root: Path) -> Path:

@@ -30,6 +30,21 @@ def declared_parameters(path: Path) -> dict[str, Any]:
     )
 
 
+def defines(path: Path, name: str) -> bool:
+    """Say whether a file has a function of some name, defined there, imported or assigned."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return any(name in _bound(node) for node in tree.body)
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef):
+        return [node.name]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [each.asname or each.name for each in node.names]
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
 def _names(value: ast.expr, path: Path) -> dict[str, Any]:
     try:
         literal = ast.literal_eval(value)

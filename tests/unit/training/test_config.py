@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from components.errors import ConfigError, UnknownNameError
-from components.training.core.config import read_training, task_parameters
+from components.training.core.config import TfxSection, read_training, task_parameters
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = [
@@ -92,6 +92,23 @@ def test_keys_of_keras_are_its_own(training):
 
     with pytest.raises(ConfigError, match="backend"):
         training(kind="lightning", architecture="mlp", backend="jax")
+
+
+@pytest.mark.parametrize("how", ["def run_fn(fn_args): ...", "from elsewhere import run_fn", "run_fn = print"])
+def test_key_that_a_run_fn_of_ones_own_ignores_is_refused(tmp_path, how):
+    (tmp_path / "components/training").mkdir(parents=True)
+    (tmp_path / "components/training/tfx_trainer.py").symlink_to(ROOT / "components/training/tfx_trainer.py")
+    (tmp_path / "components/models/tfx").mkdir(parents=True)
+    (tmp_path / "components/models/tfx/own.py").write_text(f'PARAMETERS = ("epochs",)\n{how}\n')
+
+    def parameters(**keys):
+        section = TfxSection(model="taxi", kind="tfx", architecture="own", **keys)
+        return task_parameters(section, "key `trainings.t`", tmp_path)
+
+    assert parameters(epochs=7, trials=2)["epochs"] == 7
+    for name, value in {"batch_size": 8, "learning_rate": 0.1, "patience": 3, "weight_decay": 0.1}.items():
+        with pytest.raises(ConfigError, match=rf"`{name}` is not used, since .*own\.py trains by its own `run_fn`"):
+            parameters(**{name: value})
 
 
 def test_training_of_another_model_is_refused(training):
