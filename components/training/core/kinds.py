@@ -32,7 +32,7 @@ class Kind:
     extra: str | None = None
     """The project's extra that installs what it needs."""
     needs: tuple[str, ...] = ()
-    """Top-level modules that must be there."""
+    """Top-level modules that must be there, in the project's environment."""
     environment: str | None = None
     """The kind whose ``environment.json`` declares the environment that its processes run in; None is the project's."""
 
@@ -42,7 +42,8 @@ KINDS: dict[str, Kind] = {
     "keras": Kind("components.training.keras_trainer:KerasTrainer", "keras", ("keras", "tensorflow")),
     "lightning": Kind("components.training.lightning_trainer:LightningTrainer", "lightning", ("lightning", "torch")),
     "sklearn": Kind("components.training.sklearn_trainer:SklearnTrainer"),
-    "tfx": Kind("components.training.tfx_trainer:TfxTrainer", environment="tfx"),
+    # the project's own environment loads what the other one made, and compares it
+    "tfx": Kind("components.training.tfx_trainer:TfxTrainer", "keras", ("tensorflow",), environment="tfx"),
 }
 
 
@@ -110,13 +111,13 @@ def require_installed(name: str, tell: Callable[[str], None]) -> Runner:
         InfrastructureError: its environment could not be installed.
     """
     kind = find_kind(name)
-    if kind.environment is not None:
-        return Runner(require_environment(kind.environment, tell), worker_environment(kind.environment))
     if missing := [module for module in kind.needs if find_spec(module) is None]:
         raise MissingExtraError(
             f"kind `{name}` needs {' and '.join(missing)}, not installed here; install with: "
             f"pip install -e '.[{kind.extra}]'"
         )
+    if kind.environment is not None:
+        return Runner(require_environment(kind.environment, tell), worker_environment(kind.environment))
     return Runner(Path(sys.executable), {})
 
 
