@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from components.errors import DigestMismatchError, SourceError
 from components.stage.config import config_path
 from components.stage.files import file_digest, record_digest, tree_digest
 from components.training.core.architecture import architecture_path
 from components.training.core.config import TrainingSection, task_parameters
-from components.training.core.kinds import kind_files, trainer_path
+from components.training.core.environment_choice import choose_here, read_environment
+from components.training.core.kinds import find_kind, kind_files, trainer_path
 from components.types import record
 from components.types.dataset import MANIFEST_FILE, Split
 from components.types.training import PREPARED_FILE, PreparedSpec, TrainingTask
@@ -30,6 +32,7 @@ def make_task(section: TrainingSection, training: str) -> TrainingTask:
         SourceError: the model's data are not prepared.
         DigestMismatchError: they were prepared from other data than are there now.
         ConfigError: a key, the kind or the architecture is wrong.
+        MissingExtraError: this machine cannot have the environment that the kind runs in.
     """
     where = f"{config_path(section.model)}: key `trainings.{training}`"
     parameters = task_parameters(section, where)
@@ -51,8 +54,13 @@ def make_task(section: TrainingSection, training: str) -> TrainingTask:
 
 
 def task_digest(task: TrainingTask) -> str:
-    """Return a digest of all that a training's course depends on: its keys, its data and the code that is its own."""
-    parts = {
+    """Return a digest of all that a training's course depends on: its keys, its data and the code that is its own.
+
+    Raises:
+        ConfigError: the kind is wrong, or does not declare its environment as it must.
+        MissingExtraError: this machine cannot have the environment that the kind runs in.
+    """
+    parts: dict[str, Any] = {
         "model": task.model,
         "training": task.training,
         "kind": task.kind,
@@ -62,6 +70,8 @@ def task_digest(task: TrainingTask) -> str:
         "prepared": tree_digest(task.prepared_dir),
         "parameters": {name: value for name, value in task.parameters.items() if name not in NEUTRAL_KEYS},
     }
+    if environment := find_kind(task.kind).environment:
+        parts["lock"] = choose_here(environment, read_environment(environment)).lock_sha256
     return record_digest(parts)
 
 
