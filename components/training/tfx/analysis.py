@@ -11,16 +11,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2  # 1.21 exports only some of them by itself
 
 from components.errors import TrainingError
 from components.stage.files import tree_digest
+from components.training.core.prepared_data import train_split
 from components.training.tfx.analysis_extractors import PREPARED_VARIABLE
 from components.training.tfx.thresholds import METRICS, Threshold, read_slices, read_thresholds
 from components.types.dataset import Task
 from components.types.tfx import RATE_METRICS, AnalysisSlice, ModelAnalysis, ThresholdResult
-from components.types.training import Parameter, PreparedSpec, TrainingTask
+from components.types.training import Parameter, TrainingTask
 
 SLICES, THRESHOLDS = "slices", "thresholds"
 """Keys of a training's configuration."""
@@ -68,7 +70,7 @@ def eval_config(task: TrainingTask) -> Any:
     Raises:
         ConfigError: a slice or a threshold cannot be used.
     """
-    thresholds, slices = asked(task.parameters, task.spec, f"trainings.{task.training}.{THRESHOLDS}")
+    thresholds, slices = asked(task, f"trainings.{task.training}.{THRESHOLDS}")
     return config_pb2.EvalConfig(
         model_specs=[config_pb2.ModelSpec(label_key=task.spec.label_column, model_type=tfma.TF_GENERIC)],
         metrics_specs=[config_pb2.MetricsSpec(metrics=[_count(), *_metrics(task.spec.task, thresholds)])],
@@ -77,16 +79,21 @@ def eval_config(task: TrainingTask) -> Any:
     )
 
 
-def asked(
-    parameters: Mapping[str, Parameter | None], spec: PreparedSpec, where: str
-) -> tuple[tuple[Threshold, ...], tuple[str, ...]]:
+def asked(task: TrainingTask, where: str) -> tuple[tuple[Threshold, ...], tuple[str, ...]]:
     """Return the thresholds and the columns of the slices.
 
     Raises:
         ConfigError: one of them cannot be used.
     """
-    thresholds = read_thresholds(_texts(parameters.get(THRESHOLDS)), spec, where)
-    return thresholds, read_slices(_texts(parameters.get(SLICES)), thresholds, spec)
+    lines, columns = (_texts(task.parameters.get(key)) for key in (THRESHOLDS, SLICES))
+    thresholds = read_thresholds(lines, task.spec, where, lambda: largest_share(task))
+    return thresholds, read_slices(columns, thresholds, task.spec)
+
+
+def largest_share(task: TrainingTask) -> float:
+    """Return the share of the most frequent class in the train split."""
+    target = train_split(task).target
+    return float(np.bincount(target).max() / len(target))
 
 
 def read_analysis(evaluation: Path, blessing: Path, task: TrainingTask, product: Path) -> ModelAnalysis:
@@ -105,7 +112,7 @@ def read_analysis(evaluation: Path, blessing: Path, task: TrainingTask, product:
     savedmodel = product / "savedmodel"
     if tree_digest(Path(result.model_location)) != tree_digest(savedmodel):
         raise TrainingError(f"the Evaluator looked at {result.model_location}, which is not {savedmodel}; train again")
-    thresholds, _ = asked(task.parameters, task.spec, THRESHOLDS)
+    thresholds, _ = asked(task, THRESHOLDS)
     slices = _read_slices(result.slicing_metrics, METRICS[task.spec.task])
     if not slices or slices[0].rows == 0:
         raise TrainingError("the Evaluator saw no row; look at the component's log, and train again")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from components.errors import ConfigError
@@ -23,6 +23,8 @@ METRICS: Mapping[Task, tuple[str, ...]] = {
     Task.REGRESSION: ("mse", "mae"),
 }
 """The metrics of an analysis by task, the one that is bounded by default first."""
+MARGIN = 0.02
+"""How much of the way from a constant to perfect a model must have come, where nothing else is asked of it."""
 
 _LINE = re.compile(r"\s*(\w+)\s*(>=|<=)\s*(\S+)(?:\s+by\s+(.+?))?\s*")
 
@@ -42,20 +44,23 @@ class Threshold:
         return self.metric in RATE_METRICS
 
 
-def read_thresholds(lines: Iterable[str], spec: PreparedSpec, where: str) -> tuple[Threshold, ...]:
+def read_thresholds(
+    lines: Iterable[str], spec: PreparedSpec, where: str, largest_share: Callable[[], float]
+) -> tuple[Threshold, ...]:
     """Return the thresholds of a training, with the one that is always there.
 
     Args:
         lines: As in the configuration.
         spec: The prepared data, for the task and the columns.
         where: What the lines are called in an error.
+        largest_share: Gives the share of the most frequent class in the train split; asked only where it counts.
 
     Raises:
         ConfigError: a line cannot be read, or names a metric or column that is not there.
     """
     found = [_read(line, spec, where) for line in lines]
     if not any(not each.column for each in found):
-        found.insert(0, better_than_constant(spec))
+        found.insert(0, better_than_constant(spec, largest_share))
     return tuple(found)
 
 
@@ -71,12 +76,20 @@ def read_slices(names: Iterable[str], thresholds: Iterable[Threshold], spec: Pre
     return tuple(columns)
 
 
-def better_than_constant(spec: PreparedSpec) -> Threshold:
-    """Return the threshold that a model which always says the same does not pass by much."""
+def better_than_constant(spec: PreparedSpec, largest_share: Callable[[], float]) -> Threshold:
+    """Return the threshold that a model which always says the same does not pass.
+
+    The best constant has an AUC of 0.5, is right as often as the most frequent class occurs, or errs by the variance.
+
+    Args:
+        spec: The prepared data.
+        largest_share: Gives the share of the most frequent class in the train split.
+    """
     metric = METRICS[spec.task][0]
     if spec.task is Task.REGRESSION:
-        return Threshold(metric, spec.target_scale**2)
-    return Threshold(metric, 0.5 if spec.task is Task.BINARY else 1.0 / len(spec.classes))
+        return Threshold(metric, (1 - MARGIN) * spec.target_scale**2)
+    constant = 0.5 if spec.task is Task.BINARY else largest_share()
+    return Threshold(metric, constant + MARGIN * (1 - constant))
 
 
 def _read(line: str, spec: PreparedSpec, where: str) -> Threshold:

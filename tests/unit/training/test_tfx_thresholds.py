@@ -36,7 +36,7 @@ def spec(task=Task.BINARY):
 
 
 def test_a_line_is_a_metric_a_bound_and_perhaps_a_column():
-    found = read_thresholds(("auc >= 0.8", "log_loss<=0.5", "accuracy >= 0.7 by zone id"), spec(), "here")
+    found = read_thresholds(("auc >= 0.8", "log_loss<=0.5", "accuracy >= 0.7 by zone id"), spec(), "here", lambda: 0.6)
     assert found == (
         Threshold("auc", 0.8),
         Threshold("log_loss", 0.5),
@@ -47,17 +47,20 @@ def test_a_line_is_a_metric_a_bound_and_perhaps_a_column():
 @pytest.mark.parametrize(
     ("task", "expected"),
     [
-        (Task.BINARY, Threshold("auc", 0.5)),
-        (Task.MULTICLASS, Threshold("accuracy", 0.25)),
-        (Task.REGRESSION, Threshold("mse", 9.0)),
+        (Task.BINARY, Threshold("auc", 0.51)),
+        (Task.MULTICLASS, Threshold("accuracy", 0.608)),
+        (Task.REGRESSION, Threshold("mse", 8.82)),
     ],
 )
 def test_without_one_on_all_rows_the_model_must_beat_a_constant(task, expected):
-    assert read_thresholds((), spec(task), "here") == (expected,)
+    (found,) = read_thresholds((), spec(task), "here", lambda: 0.6)
+
+    assert (found.metric, found.column) == (expected.metric, "")
+    assert found.bound == pytest.approx(expected.bound)
 
 
 def test_one_on_a_slice_alone_does_not_speak_for_all_rows():
-    found = read_thresholds(("accuracy >= 0.7 by city",), spec(), "here")
+    found = read_thresholds(("accuracy >= 0.7 by city",), spec(), "here", lambda: 0.6)
     assert [each.column for each in found] == ["", "city"]
 
 
@@ -75,12 +78,12 @@ def test_one_on_a_slice_alone_does_not_speak_for_all_rows():
 )
 def test_what_cannot_be_meant_is_refused_with_the_key(line, reason):
     with pytest.raises(ConfigError, match=reason) as refused:
-        read_thresholds((line,), spec(), "trainings.rides-tfx.thresholds")
+        read_thresholds((line,), spec(), "trainings.rides-tfx.thresholds", lambda: 0.6)
     assert str(refused.value).startswith("trainings.rides-tfx.thresholds")
 
 
 def test_a_column_with_a_threshold_is_a_slice_and_counts_once():
-    thresholds = read_thresholds(("accuracy >= 0.7 by city",), spec(), "here")
+    thresholds = read_thresholds(("accuracy >= 0.7 by city",), spec(), "here", lambda: 0.6)
     assert read_slices(("zone id", "city"), thresholds, spec()) == ("zone id", "city")
     assert read_slices((), thresholds, spec()) == ("city",)
 
