@@ -23,7 +23,9 @@ from components.types import record
 from components.types.dataset import Split
 from components.types.training import PREPARED_FILE, PreparedSpec
 
-SPLITS = {"train": Split.TRAIN, "eval": Split.VALIDATION}
+VALIDATION_SPLIT = "eval"
+"""What TFX calls it."""
+SPLITS = {"train": Split.TRAIN, VALIDATION_SPLIT: Split.VALIDATION}
 """TFX's names of the splits, and ours."""
 _EXAMPLES = "examples"
 _PREPARED_DIR = "prepared_dir"

@@ -28,7 +28,7 @@ from components.training.core.architecture import architecture_path
 from components.training.core.declared import OPTION_PREFIX
 from components.training.tfx.analysis import make_evaluator
 from components.training.tfx.exact import exact_columns
-from components.training.tfx.example_gen import PreparedExampleGen
+from components.training.tfx.example_gen import VALIDATION_SPLIT, PreparedExampleGen
 from components.training.tfx.schema import curated_schema
 from components.training.tfx.settings import Settings, train_steps
 from components.training.tfx.user_module import SCHEMA, Functions
@@ -44,6 +44,10 @@ _RUN_FN = "components.training.tfx.run_fn.run_fn"
 _BATCHES_BY_SIZE = "--tfxio_use_byte_size_batching"
 """Makes batches of rows by their bytes; by default Beam finds the size by the clock, from 1 upwards, which takes longer
 and lets sums of floats differ from run to run."""
+_NOTHING_TO_SHIP = "--sdk_container_image=none"
+"""Says that Beam's workers have TFX already. Without it every component that runs on Beam copies all of TFX into a
+temporary folder that stays, and makes a package of it, from another working directory; a runner in this process reads
+neither the package nor this image."""
 
 
 def make_pipeline(task: TrainingTask, settings: Settings, functions: Functions) -> Pipeline:
@@ -66,8 +70,13 @@ def make_pipeline(task: TrainingTask, settings: Settings, functions: Functions) 
         components=_components(task, settings, functions, root),
         enable_cache=False,  # DVC decides what is up to date; TFX's own key does not see the code
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / METADATA_FILE)),
-        beam_pipeline_args=[*settings.beam, _BATCHES_BY_SIZE],
+        beam_pipeline_args=[*settings.beam, *_shipping(settings.beam), _BATCHES_BY_SIZE],
     )
+
+
+def _shipping(beam: Collection[str]) -> tuple[str, ...]:
+    """Return what spares workers in this process a package of TFX; a runner from elsewhere is given one."""
+    return () if any(each.startswith("--runner") for each in beam) else (_NOTHING_TO_SHIP,)
 
 
 def _components(task: TrainingTask, settings: Settings, functions: Functions, root: Path) -> list[Any]:
@@ -132,7 +141,8 @@ def _schema_gen(
     root: Path,
 ) -> Any:
     if settings.schema_from == "infer":
-        return SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
+        # with rows that it has seen, a schema agrees: it must not see those that it is to judge
+        return SchemaGen(statistics.outputs["statistics"], infer_feature_shape=True, exclude_splits=[VALIDATION_SPLIT])
     path = root / _SCHEMA_FILE
     if settings.schema_from == "curated":
         io_utils.write_pbtxt_file(str(path), curated_schema(task.spec, exact))

@@ -237,6 +237,23 @@ def test_schema_can_be_inferred_and_the_tuner_comes_before_the_trainer(project):
     assert json.loads((native / "hyperparameters.json").read_text())
 
 
+def test_validation_rows_outside_the_schema_that_train_rows_gave_are_refused(project):
+    path = project.root / f"out/{MODEL}/prepared/validation.parquet"
+    content = path.read_bytes()
+    table = pq.read_table(path)
+    company = pa.array(["Never seen before"] * len(table))
+    pq.write_table(table.set_column(table.schema.get_field_index("company"), "company", company), path)
+    try:
+        run = project.train("strange", schema_from="infer")
+    finally:
+        path.write_bytes(content)
+
+    assert (run.code, run.error["kind"]) == (4, "ValidationRefusedError")
+    assert "company (validation split)" in run.error["message"]
+    assert not any("Transform" in text for text in run.notes)
+    assert not project.output("strange").exists()
+
+
 def test_module_as_tfx_guides_write_it_is_an_architecture_like_any_other(project):
     source = (Path(__file__).parent / "taxi_module.py").read_text()
 
