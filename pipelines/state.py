@@ -9,6 +9,8 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from components.stage.environment import bare_environment as plain_environment
+
 STATE = Path(".towpath")
 LOCKS = STATE / "locks"
 CALLS = STATE / "calls"
@@ -38,19 +40,12 @@ def quiet(environment: MutableMapping[str, str] = os.environ) -> None:
     environment.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the server keeps all of it
 
 
-_PLAIN = frozenset(
-    {
-        "HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "SYSTEMROOT",
-        "TEMP", "TMP", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV",
-        "TOWPATH_CALL_DIR", "TOWPATH_GATEWAY_TOKEN", "TOWPATH_PYTHON",
-    }
-)  # fmt: skip
-_PLAIN_BEGINNINGS = ("COV_", "COVERAGE_", "CUDA_", "LC_", "NVIDIA_", "OMP_", "OPENBLAS_", "ORT_", "PYTHON")
+_OURS = ("TOWPATH_CALL_DIR", "TOWPATH_GATEWAY_TOKEN", "TOWPATH_PYTHON", "TOWPATH_SAVEDMODEL_DEVICES")
 
 
 def bare_environment() -> dict[str, str]:
-    """Return what a process that runs a model's code needs of this one's variables: no token, no URL, no secret."""
-    return {name: value for name, value in os.environ.items() if name in _PLAIN or name.startswith(_PLAIN_BEGINNINGS)}
+    """Return what a gateway, or a program that runs a model's code, needs of this process's variables: no secret."""
+    return plain_environment(*_OURS)
 
 
 def ledger_url() -> str:

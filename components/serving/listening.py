@@ -5,17 +5,24 @@ evenly over them, where workers that share one socket leave most connections to 
 every socket open, so that a worker that dies loses no connection it had not accepted yet: its successor accepts them.
 
 Binding a port does not make it one's own: another gateway may bind it too until one of both listens, which is only
-after its models are loaded, and with SO_REUSEPORT even then. So a gateway also holds the port's name (`_held`).
+after its models are loaded, and with SO_REUSEPORT even then. So a gateway also holds the port's name (`_held`), and
+looks whether another one holds the same port of all addresses, or of one where it asks for all.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from components.errors import InfrastructureError
+
+_NAME = "towpath-gateway-"
+_NAMES_HELD = Path("/proc/net/unix")
 
 
 @contextmanager
@@ -92,7 +99,29 @@ def _held(listener: socket.socket) -> Iterator[None]:
     host, port = listener.getsockname()[:2]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as name:
         try:
-            name.bind(f"\0towpath-gateway-{host}:{port}")
+            name.bind(f"\0{_NAME}{host}:{port}")
+            # only now: of two that come at once, the later one sees the other (or each the other, and both give way)
+            if any(_overlap(host, other) for other in _hosts_held(port)):
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         except OSError as error:
             raise cannot_listen(host, port, error) from error
         yield
+
+
+def _hosts_held(port: int) -> Iterator[str]:
+    """Give the addresses whose `port` some gateway of this network namespace holds, this one's among them."""
+    try:
+        lines = _NAMES_HELD.read_text(errors="replace").splitlines()
+    except OSError:  # there is no /proc
+        return
+    for line in lines:
+        host, _, held_port = line.partition(f" @{_NAME}")[2].rpartition(":")
+        if held_port == str(port):
+            yield host
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Return whether two different addresses are all of them and one of those: ``::`` is those of IPv4, too."""
+    if one == other:
+        return False
+    return "::" in (one, other) or ("0.0.0.0" in (one, other) and ":" not in one + other)  # noqa: S104 - compared only

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from onnx import numpy_helper
 
 from components.errors import BadInputError, FaultError
 from components.evaluation.proof.shuffle_savedmodel import NO_WEIGHTS
+from components.stage.environment import bare_environment
 from components.stage.files import tree_digest, whole_directory
 from components.types.product import GRAPH_FILE, SAVED_MODEL_DIR, SIGNATURE_FILE, ProductRef
 
@@ -46,7 +46,7 @@ def _shuffle_savedmodel(source: Path, target: Path, seed: int) -> None:
     program = "components.evaluation.proof.shuffle_savedmodel"
     done = subprocess.run(
         [sys.executable, "-m", program, str(source), str(target), str(seed)],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
+        env={**bare_environment(), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         check=False,

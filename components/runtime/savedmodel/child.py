@@ -76,12 +76,25 @@ class _Host:
                 os.kill(pid, signal.SIGKILL)
             return
         number, host = request["serve"], os.getpid()
-        if (pid := os.fork()) == 0:
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, or too many processes: the servers that are there go on
+            self._refuse(number, descriptors, error)
+            return
+        if pid == 0:
             self._serve(request, descriptors, host)
         for each in descriptors:
             os.close(each)
         self._servers[number] = pid
         self._tell(server=number, pid=pid)
+
+    def _refuse(self, number: int, descriptors: list[int], error: OSError) -> None:
+        """Say on its lanes that a server could not be started, and then that it ended."""
+        said = frames.pack({"error": f"no process can be forked: {_words(error)}"})
+        for each in descriptors:
+            with socket.socket(fileno=each) as lane, contextlib.suppress(OSError):
+                lane.sendall(said)
+        self._tell(server=number, ended=os.EX_OSERR)
 
     def _serve(self, request: Mapping[str, Any], descriptors: list[int], host: int) -> NoReturn:
         """Be a server: in the forked process, until its lanes end."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import FaultError
+from components.stage.environment import bare_environment
 
 DEVICES_VARIABLE = "TOWPATH_SAVEDMODEL_DEVICES"
 """What TensorFlow's process gets as CUDA_VISIBLE_DEVICES; none, unless it is set."""
@@ -175,7 +176,7 @@ def _end(process: subprocess.Popen[bytes], requests: socket.socket) -> None:
 def _environment() -> dict[str, str]:
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
-        **os.environ,
+        **bare_environment(),
         **dict.fromkeys(_THREAD_VARIABLES, "1"),
         "PYTHONPATH": os.pathsep.join(paths),
         "CUDA_VISIBLE_DEVICES": os.environ.get(DEVICES_VARIABLE, "-1"),

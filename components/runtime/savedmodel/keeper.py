@@ -127,6 +127,12 @@ class Keeper:
             server.end()
 
     def _open(self, stop: Stop) -> tuple[Server, Opened]:
+        try:
+            return self._open_files(stop)
+        except OSError as error:  # it was deleted meanwhile, or the disk fails
+            raise FaultError(f"{self._product.directory} cannot be opened: {error}") from error
+
+    def _open_files(self, stop: Stop) -> tuple[Server, Opened]:
         directory, digest = self._product.directory, self._product.digest
         require_product_files(directory, self._product.runtime)
         require_digest(directory, digest)
@@ -134,9 +140,11 @@ class Keeper:
         try:
             opened = Opened(server.described(stop), read_signature(directory))
             require_digest(directory, digest)  # it was read from the disk again: it is still what was checked
-        except FaultError as error:
+        except BaseException as error:
             server.end()
-            raise type(error)(f"{directory}: {error}") from error
+            if isinstance(error, FaultError):
+                raise type(error)(f"{directory}: {error}") from error
+            raise
         return server, opened
 
     def _adopt(self, server: Server) -> None:
@@ -201,7 +209,7 @@ class Keeper:
             try:
                 server, _ = self._open(self._closed)
                 self._adopt(server)
-            except (TowpathError, OSError) as error:
+            except TowpathError as error:
                 with self._changed:
                     self._deaths = max(self._deaths + 1, MOST_DEATHS)
                     self._words = str(error)

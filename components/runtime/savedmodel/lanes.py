@@ -39,22 +39,23 @@ class Lane:
         self._socket = ours
         self._poll = select.poll()
         self._poll.register(ours, select.POLLIN)
+        self._unsent = memoryview(b"")
+        """What is left to send of the last frame."""
+        self._sizes: tuple[int, int] | None = None
+        """Of the frame whose prefix was read, while the rest of it was not."""
+        self._part: bytearray | None = None
+        """What is being read, up to `_part_bytes`; a wait that is stopped goes on from there."""
+        self._part_bytes = 0
 
     def send(self, frame: bytes, stop: Stop) -> None:
         """Send a frame.
 
         Raises:
             LaneEndedError: the server is gone.
-            LaneStoppedError: `stop` says so; the lane is of no use any more.
+            LaneStoppedError: `stop` says so; what is left of the frame is sent by `has_answer_within`.
         """
-        view, at = memoryview(frame), 0
-        while at < len(view):
-            try:
-                at += self._socket.send(view[at:])
-            except BlockingIOError:
-                self._wait(select.POLLOUT, stop)
-            except OSError as error:
-                raise LaneEndedError from error
+        self._unsent = memoryview(frame)
+        self._send_rest(stop)
 
     def receive(self, stop: Stop) -> tuple[frames.Header, dict[str, NDArray[Any]]]:
         """Return the next frame.
@@ -64,15 +65,21 @@ class Lane:
             LaneStoppedError: `stop` says so; the frame may still come.
         """
         try:
-            header_bytes, payload_bytes = frames.sizes(self._exactly(frames.PREFIX.size, stop))
-            return frames.unpack(memoryview(self._exactly(header_bytes + payload_bytes, stop)), header_bytes)
+            if self._sizes is None:
+                self._sizes = frames.sizes(self._exactly(frames.PREFIX.size, stop))
+            header_bytes, payload_bytes = self._sizes
+            content = self._exactly(header_bytes + payload_bytes, stop)
+            self._sizes = None
+            return frames.unpack(memoryview(content), header_bytes)
         except frames.FrameError as error:
             raise LaneEndedError(str(error)) from error
 
     def has_answer_within(self, time_s: float) -> bool:
         """Wait for the answer that nobody wants any more, and throw it away; False where it did not come in time."""
         try:
-            self.receive(_Until(time.monotonic() + time_s))
+            until = _Until(time.monotonic() + time_s)
+            self._send_rest(until)
+            self.receive(until)
         except (LaneEndedError, LaneStoppedError):
             return False
         return True
@@ -81,12 +88,23 @@ class Lane:
         """Give the socket back."""
         self._socket.close()
 
-    def _exactly(self, size: int, stop: Stop) -> bytearray:
-        content = bytearray(size)
-        view, at = memoryview(content), 0
-        while at < size:
+    def _send_rest(self, stop: Stop) -> None:
+        while self._unsent:
             try:
-                got = self._socket.recv_into(view[at:])
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            except BlockingIOError:
+                self._wait(select.POLLOUT, stop)
+            except OSError as error:
+                raise LaneEndedError from error
+
+    def _exactly(self, size: int, stop: Stop) -> bytearray:
+        """Return as many bytes, together with those that a wait for as many had read when it was stopped."""
+        if self._part is None:
+            self._part, self._part_bytes = bytearray(size), 0
+        view = memoryview(self._part)
+        while self._part_bytes < size:
+            try:
+                got = self._socket.recv_into(view[self._part_bytes :])
             except BlockingIOError:
                 self._wait(select.POLLIN, stop)
                 continue
@@ -94,7 +112,8 @@ class Lane:
                 raise LaneEndedError from error
             if not got:
                 raise LaneEndedError
-            at += got
+            self._part_bytes += got
+        content, self._part = self._part, None
         return content
 
     def _wait(self, event: int, stop: Stop) -> None:

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from components.serving.prediction_log.counts import LogCounts
@@ -67,12 +68,30 @@ class Feeder:
     def run(self) -> None:
         """Feed until stopped; the process starts a moment later, when the gateway has done so itself."""
         while not self._stopping.wait(_LOOK_S):
-            if self._process is None and time.monotonic() >= self._start_at_s:
-                self._start()
-            self._hear()
-            if self._process is not None and self._process.is_ready:
-                self._feed()
-        self._finish()
+            self._guarded(self._look)
+        self._guarded(self._finish)
+        self._count_rest()
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Take a step; what nobody foresaw costs the process that writes, and never this thread."""
+        try:
+            step()
+        except Exception as error:
+            process, lost, lived_s = self._process, 0, 0.0
+            if process is not None:
+                lived_s = time.monotonic() - process.started_s
+                _, lost = self._bury(process)
+            log.error(
+                "the prediction log's process was ended with up to %d rows, because it could not be fed (%s: %s); %s",
+                lost, type(error).__name__, error, self._again(lived_s),
+            )  # fmt: skip
+
+    def _look(self) -> None:
+        if self._process is None and time.monotonic() >= self._start_at_s:
+            self._start()
+        self._hear()
+        if self._process is not None and self._process.is_ready:
+            self._feed()
 
     def _start(self) -> None:
         self._told_facts = self._handed_rows = 0
@@ -151,7 +170,7 @@ class Feeder:
         return self._stopping.is_set() and time.monotonic() > self._stop_by_s
 
     def _finish(self) -> None:
-        """Hand over the rest and wait until it is written; count what was not even handed over."""
+        """Hand over the rest and wait until it is written."""
         if self._process is None and self._entries:
             self._start()
         self._feed()
@@ -163,6 +182,9 @@ class Feeder:
         if self._process is not None:
             log.error("the prediction log's process %d takes its time and is left to end by itself", self._process.pid)
             self._process.leave()
+
+    def _count_rest(self) -> None:
+        """Count what was not even handed over."""
         if lost := sum(each.rows for each in self._entries):
             self.counts = self._past = self.counts + LogCounts(dropped=lost)
             log.error("the prediction log lost its last %d rows: they could not be handed over in time", lost)

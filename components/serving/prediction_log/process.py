@@ -90,7 +90,11 @@ class WriterProcess:
 
     def wait(self, seconds: float, *, for_room: bool) -> None:
         """Wait until it said something, or, if asked, has room."""
-        select.select([self._out], [self._in] if for_room else [], [], seconds)
+        poll = select.poll()  # `select.select` knows no descriptor beyond 1,023, and connections are descriptors
+        poll.register(self._out, select.POLLIN)
+        if for_room:
+            poll.register(self._in, select.POLLOUT)
+        poll.poll(seconds * 1000)
 
     def end_input(self) -> None:
         """Tell it that nothing follows: it writes what it has, and ends."""
@@ -103,7 +107,8 @@ class WriterProcess:
         if code is None:
             self._process.kill()
             code = self._exit_code()
-        self.hear()
+        with suppress(Exception):  # it ended, whatever it said
+            self.hear()
         self._out.close()
         return code
 

@@ -49,6 +49,21 @@ def test_the_same_port_of_another_address_is_another(tmp_path):
         assert [each.getsockname() for each in others] == [("127.0.0.2", port_of(listener))] * 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a bound port is not shared to begin with")
+@pytest.mark.parametrize("second", [as_one, as_three])
+@pytest.mark.parametrize("first", [as_one, as_three])
+@pytest.mark.parametrize(("one", "other"), [("0.0.0.0", HOST), (HOST, "0.0.0.0"), ("::", HOST), (HOST, "::")])
+def test_a_port_of_all_addresses_is_refused_to_a_gateway_on_one_and_the_other_way_round(first, second, one, other):
+    if not socket.has_dualstack_ipv6() and "::" in (one, other):
+        pytest.skip("this machine has no IPv6 sockets that take IPv4, too")
+    with first(one, 0) as listening:
+        port = port_of(listening)
+        with pytest.raises(InfrastructureError, match=f":{port}: Address already in use; choose another port"):
+            second(other, port).__enter__()
+    with second(other, port) as listening:
+        assert port_of(listening) == port
+
+
 def test_workers_share_one_port_for_as_long_as_they_last():
     with listen_for_workers(HOST, 0, 3) as listeners:
         assert len({each.getsockname() for each in listeners}) == 1

@@ -3,7 +3,9 @@
 import json
 import logging
 import os
+import resource
 import signal
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -333,6 +335,44 @@ def test_a_process_that_was_killed_is_replaced_and_its_rows_are_counted(open_log
     offer(log, model, [[4.0]])
     assert logged(log, "sum")["x"].to_list() == [*map(float, range(10)), 4.0]
     assert (log.counts.written, log.counts.dropped, log.counts.files) == (11, 3, 2)
+
+
+def test_a_process_that_says_what_nobody_understands_is_replaced(open_log, served, caplog, monkeypatch, tmp_path):
+    other = tmp_path / "other-python"
+    other.write_text("#!/bin/sh\necho rubbish\nexec cat > /dev/null\n")
+    other.chmod(0o755)
+    with caplog.at_level(logging.ERROR, "towpath.gateway"):
+        monkeypatch.setattr(sys, "executable", str(other))
+        log, model = open_log(), served("sum")
+        wait_for(lambda: caplog.records)
+        monkeypatch.undo()
+    (said,) = [each.message for each in caplog.records]
+    assert said.startswith(
+        "the prediction log's process was ended with up to 0 rows, because it could not be fed (JSON"
+    )
+    assert said.endswith("; it is started again in 0.5 s")
+    offer(log, model, [[4.0]])
+    assert logged(log, "sum")["x"].to_list() == [4.0]
+
+
+@pytest.fixture
+def many_descriptors():
+    """Hold all descriptors that `select.select` knows, as a gateway with many connections does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4_096)), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_024)]
+    yield
+    for each in held:
+        os.close(each)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_gateway_with_many_connections_waits_for_its_log_as_any_other(many_descriptors, open_log, served, caplog):
+    log, model = open_log(), served("sum")
+    offer(log, model, [[1.0]])
+    with caplog.at_level(logging.ERROR, "towpath.gateway"):
+        assert logged(log, "sum")["x"].to_list() == [1.0]
+    assert not caplog.records
 
 
 def test_one_entry_that_cannot_be_logged_costs_only_itself(open_log, served):
