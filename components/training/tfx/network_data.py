@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow_transform import TFTransformOutput
 
 from components.errors import ConfigError, TrainingError
+from components.training.core.architecture import architecture_path
 from components.training.core.prepared_data import PreparedSplit
 from components.types.dataset import Split
 from components.types.training import TrainingTask
@@ -62,6 +63,7 @@ def read_split(
         folder: For the arrays; it must stay as long as they are used.
 
     Raises:
+        ConfigError: a `preprocessing_fn` of the user's own gives other targets than the rows have.
         TrainingError: the examples are not the rows of the split.
     """
     rows, kind = task.spec.rows[split], np.int64 if task.spec.classes else np.float32
@@ -80,7 +82,21 @@ def read_split(
         count += size
     if count != rows:
         raise TrainingError(f"Transform wrote {count} rows of the {split} split, expected {rows}; train again")
+    if task.spec.classes and ROW_ID in transform.transformed_feature_spec():
+        _require_classes(target, task, split)
     return PreparedSplit(features, target)
+
+
+def _require_classes(target: Any, task: TrainingTask, split: Split) -> None:
+    """Check that targets count the classes as the product does, which gives each probability its label."""
+    expected = np.load(task.prepared_dir / f"{split}.target.npy")
+    if off := np.flatnonzero(target != expected).tolist():
+        label = task.spec.classes[expected[off[0]]]
+        raise ConfigError(
+            f"{architecture_path(task.kind, task.architecture)}: `preprocessing_fn` gives `{TARGET}` "
+            f"{target[off[0]]} for the label {label!r}, expected {expected[off[0]]}, as for {len(off)} of "
+            f"{len(target)} rows of the {split} split; give the index of the label in {task.spec.classes}"
+        )
 
 
 class _Places:

@@ -69,10 +69,11 @@ def train_own(run_fn: Callable[[Any], None], task: TrainingTask, fn_args: Any) -
 
 
 def exact_columns_of(fn_args: Any, spec: PreparedSpec) -> tuple[str, ...]:
-    """Return the raw columns whose bits travel beside them in the examples, as Transform takes them."""
+    """Return the columns, the label among them, whose bits travel beside them in the examples Transform takes."""
     folder = Path(fn_args.transform_graph_path) / TFTransformOutput.TRANSFORM_FN_DIR
     (wanted,), _ = tf.saved_model.load(str(folder)).transform_fn.structured_input_signature
-    return tuple(each.name for each in spec.inputs if exact_name(each.name) in wanted)
+    names = (*(each.name for each in spec.inputs), spec.label_column)
+    return tuple(name for name in names if exact_name(name) in wanted)
 
 
 class OwnModel(tf.Module):
@@ -99,10 +100,13 @@ class OwnModel(tf.Module):
 
     def predict(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Return a product's outputs for raw columns, inside a graph."""
-        more = {exact_name(name): columns[name] for name in self._exact}
+        label = self._spec.label_column
+        more = {exact_name(name): columns[name] for name in self._exact if name != label}
         # a schema asks for the label and the id, which no request has; a prediction that looks at them is found out
         # when it is compared with that for the true ones
-        more |= {self._spec.id_column: tf.constant(""), self._spec.label_column: _filler(self._spec)}
+        more |= {self._spec.id_column: tf.constant(""), label: _filler(self._spec)}
+        if label in self._exact:
+            more[exact_name(label)] = tf.constant(0, tf.int64)
         return self._outputs(serialized_examples(columns, more))
 
     def predict_split(self, task: TrainingTask, split: Split) -> Array:

@@ -35,6 +35,15 @@ PARAMETERS = {
     "trials": 0,
     "weight_decay": 1e-4,
 }
+SWAPPED = """
+import tensorflow as tf
+import tensorflow_transform as tft
+from components.models.tfx.mlp import build
+
+def preprocessing_fn(inputs):
+    fare = tf.reshape(tft.scale_to_z_score(inputs["fare"]), [-1, 1])
+    return {"features": fare, "target": tf.cast(tf.equal(inputs["tipped"], "no"), tf.int64), "row_id": inputs["id"]}
+"""
 
 
 def trips() -> pa.Table:
@@ -92,7 +101,7 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the code with two modules of the user's own among the architectures."""
+    """Return a copy of the code with modules of the user's own among the architectures."""
     root = tmp_path_factory.mktemp("home")
     shutil.copytree(ROOT / "components", root / "components", ignore=shutil.ignore_patterns("__pycache__"))
     module = Path(__file__).with_name("taxi_module.py").read_text()
@@ -101,6 +110,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert gives in module
     unfit = module.replace(gives, '{"a": model(model.tft_layer_inference(raw)), "b": serialized}')
     (root / "components/models/tfx/unfit.py").write_text(unfit)
+    price = Path(__file__).with_name("price_module.py").read_text()
+    (root / "components/models/tfx/price.py").write_text(price)
+    (root / "components/models/tfx/swapped.py").write_text(SWAPPED)
     return root
 
 
@@ -129,7 +141,9 @@ def trained(
         "regression": ("price", {}),
         "tuned": ("tipped", {"trials": 3, "epochs": 2}),
         "own": ("tipped", {"architecture": "taxi"}),
+        "number": ("price", {"architecture": "price"}),
         "unfit": ("tipped", {"architecture": "unfit"}),
+        "swapped": ("tipped", {"architecture": "swapped"}),
         "again": ("tipped", {}),
     }
     made = {}
@@ -184,7 +198,7 @@ def runtime() -> SavedModelRuntime:
     return SavedModelRuntime()
 
 
-@pytest.mark.parametrize("name", ["binary", "multiclass", "regression", "tuned", "own"])
+@pytest.mark.parametrize("name", ["binary", "multiclass", "regression", "tuned", "own", "number"])
 def test_product_predicts_from_raw_columns_what_tfx_predicted(
     trained: dict[str, Trained], runtime: SavedModelRuntime, name: str
 ) -> None:
@@ -242,6 +256,13 @@ def test_module_whose_model_does_not_fit_is_refused_with_what_is_expected(traine
     assert error["kind"] == "ConfigError"
     assert "components/models/tfx/unfit.py" in error["message"]
     assert "`probabilities` or `logits`" in error["message"]
+
+
+def test_targets_that_count_the_classes_in_another_order_are_refused(trained: dict[str, Trained]) -> None:
+    error = trained["swapped"].error
+    assert error["kind"] == "ConfigError"
+    assert "components/models/tfx/swapped.py: `preprocessing_fn` gives `target`" in error["message"]
+    assert "give the index of the label in ('no', 'yes')" in error["message"]
 
 
 def test_own_module_leaves_metrics_of_one_epoch(trained: dict[str, Trained]) -> None:
