@@ -52,10 +52,17 @@ def scheduled(project: Project, prefect_url: str) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def test_scheduled_runs_work_at_the_commit_and_go_on_from_one_another(copied: Project, prefect_url: str) -> None:
+@pytest.fixture(scope="module")
+def first(copied: Project, prefect_url: str) -> dict[str, Any]:
+    """Return the record of a first scheduled run, beside a change that would break it and is not committed."""
     (copied.root / "components" / "features" / "prepare.py").write_text("raise SystemExit('not committed')\n")
+    return scheduled(copied, prefect_url)
+
+
+def test_scheduled_runs_work_at_the_commit_and_go_on_from_one_another(
+    copied: Project, first: dict[str, Any], prefect_url: str
+) -> None:
     commit = copied.git("rev-parse", "HEAD").strip()
-    first = scheduled(copied, prefect_url)
     assert (first["commit"], first["ref"]) == (commit, "HEAD")
     assert first["outcome"]["version"] == 1
     assert {stage["verdict"] for stage in first["outcome"]["stages"]} == {"ran"}
@@ -99,7 +106,9 @@ def test_a_checkout_belongs_to_one_run_and_refuses_other_locks(copied: Project) 
         resolve("no-such-branch", copied.root)
 
 
-def test_bytes_that_the_remote_lost_stop_the_run_as_a_fault_of_the_infrastructure(copied: Project) -> None:
+def test_bytes_that_the_remote_lost_stop_the_run_as_a_fault_of_the_infrastructure(
+    copied: Project, first: dict[str, Any]
+) -> None:
     commit = resolve("HEAD", copied.root)
     shutil.rmtree(copied.root / CHECKOUTS, ignore_errors=True)
     remote = copied.root / ".towpath" / "dvc-remote"
