@@ -29,6 +29,16 @@ up: setup ## start the local MLflow and Prefect servers
 down: setup ## stop what `make run` and `make up` started
 	@$(TOWPATH) down
 
+stack: setup ## start real servers on this machine: PostgreSQL, S3 stand-in, MLflow, Prefect, worker, gateways, Prometheus
+	@$(TOWPATH) stack up
+
+stack-down: setup ## stop them and delete what they hold; KEEP=1 keeps it for the next `make stack`
+	@$(TOWPATH) stack down $(if $(KEEP),--keep)
+
+restore-drill: setup ## rehearse it in a copy of the project: back the stack up, wreck it, restore it, compare
+	@infra/test-tools
+	@$(PYTEST) -ra tests/e2e/test_stack.py -k restored
+
 demo-release: setup ## a release story: a good version reaches production, three broken ones do not, one is undone
 	@.venv/bin/python -m pipelines.demo
 
@@ -57,10 +67,13 @@ bench: setup ## measure the figures that the documentation states
 lock: setup ## renew the locks from pyproject.toml; keeps what fits, UPGRADE=1 takes the newest
 	@.venv/bin/python infra/lock.py $(if $(UPGRADE),--upgrade)
 
+pin-images: ## pin the images of compose.yaml and the Dockerfiles to digests (needs docker)
+	@.venv/bin/python infra/docker/pin_images.py
+
 doctor: ## say what is missing or off, a sentence each
 	@for p in .venv/bin/python python3.11 python3.12 python3.13 python3; do $$p -c '' 2>/dev/null && exec $$p infra/doctor.py; done; echo "no python3 on the path; install Python 3.11, 3.12 or 3.13"; exit 1
 
 clean: ## delete what can be made again, but not .venv, the ledger or the runs
 	@rm -rf out reports data/*/dataset .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup run repro tfx up down demo-release test test-quick faults check bench lock doctor clean
+.PHONY: help setup run repro tfx up down stack stack-down restore-drill demo-release test test-quick faults check bench lock pin-images doctor clean

@@ -7,7 +7,7 @@ commands speak to S3 itself.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,16 +96,6 @@ def load_buckets(settings: StackSettings, service: Service, folder: Path, listin
                     client.delete_object(Bucket=bucket, Key=key)
             for key, digest in objects.items():
                 client.upload_file(str(folder / digest), bucket, key)
-
-
-def listed_buckets(settings: StackSettings, service: Service) -> dict[str, Sequence[str]]:
-    """Return the keys in every bucket that is there.
-
-    Raises:
-        InfrastructureError: it does not answer as S3 would.
-    """
-    with _client(settings, service) as client:
-        return {each["Name"]: tuple(_keys(client, each["Name"])) for each in client.list_buckets()["Buckets"]}
 
 
 def _keys(client: Any, bucket: str) -> Iterator[str]:
