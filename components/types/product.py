@@ -43,8 +43,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class ProductRef:
-    """A product on disk: a folder with `SIGNATURE_FILE`, its runtime's own (`GRAPH_FILE`, or `SAVED_MODEL_DIR`), and
-    nothing else."""
+    """A product on disk: a folder with `SIGNATURE_FILE`, its runtime's `GRAPH_FILE` or `SAVED_MODEL_DIR`, no more."""
 
     directory: Path
     digest: str
