@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,7 @@ class Project:
 
     root: Path
     model: str
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def configure(self, training: str, **keys: object) -> str:
         path = self.root / f"pipelines/configs/{self.model}.yaml"
@@ -71,10 +72,12 @@ class Project:
         calls.mkdir(parents=True)
         command = [sys.executable, "-m", "components.training", self.model, training]
         env = {**os.environ, "TOWPATH_CALL_DIR": str(calls), **environment}
-        return subprocess.Popen(command, cwd=self.root, env=env)
+        process = subprocess.Popen(command, cwd=self.root, env=env)
+        self.started.append(process)
+        return process
 
     def train(self, training: str, **environment: str) -> Run:
-        code = self.start(training, **environment).wait(300)
+        code = self.start(training, **environment).wait(600)
         calls = self.call_dir(training)
         error = calls / "error.json"
         logs = [path.read_text() for path in calls.glob("*.log")]
@@ -97,6 +100,10 @@ class Project:
 
     def metrics(self, training: str) -> list[dict[str, float]]:
         return [json.loads(line) for line in (self.output(training) / "metrics.jsonl").read_text().splitlines()]
+
+    @property
+    def temporary(self) -> Path:
+        return self.root / "tmp"
 
     @property
     def prepared(self) -> Path:
@@ -131,7 +138,8 @@ def train_once(tmp_path_factory):
             (project.root / "sitecustomize.py").write_text(DUMP_MODULES)
             training = project.configure("t", kind=kind, **keys)
             started_s = time.monotonic()
-            run = project.train(training, PYTHONPATH=".")
+            project.temporary.mkdir()
+            run = project.train(training, PYTHONPATH=".", TMPDIR=str(project.temporary))
             assert run.error is None, run.output
             made[kind, table] = Trained(project, training, {"kind": kind, **keys}, run, time.monotonic() - started_s)
         return made[kind, table]
@@ -141,11 +149,19 @@ def train_once(tmp_path_factory):
 
 @pytest.fixture
 def make_project(tmp_path):
+    made: dict[Path, Project] = {}
+
     def make(table: str, folder: str = "") -> Project:
         root = tmp_path / folder / table
-        return Project(root, table) if root.exists() else lay_out(root, table)
+        if root not in made:
+            made[root] = lay_out(root, table)
+        return made[root]
 
-    return make
+    yield make
+    for process in (each for project in made.values() for each in project.started):
+        if process.poll() is None:  # its test failed; its workers end with it
+            process.kill()
+            process.wait()
 
 
 def lay_out(root: Path, table: str) -> Project:

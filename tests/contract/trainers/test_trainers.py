@@ -131,7 +131,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(trained, make_
     first = trained(network, "multiclass")
     again, other = make_project("multiclass"), make_project("multiclass", "other")
     runs = [again.start(again.configure("t", **first.keys)), other.start(other.configure("t", **first.keys, seed=2))]
-    assert [run.wait(300) for run in runs] == [0, 0]
+    assert [run.wait(600) for run in runs] == [0, 0]
 
     assert tree_digest(again.output("t")) == tree_digest(first.project.output("t"))
     assert other.result("t").product_digest != first.project.result("t").product_digest
@@ -275,6 +275,12 @@ def test_processes_import_only_what_is_theirs(trained, kind):
     others = {"keras": {"torch", "lightning", "jax"}, "lightning": {"tensorflow", "keras", "jax"}}
     others["tfx"] = others["keras"]
     assert not fit & others.get(kind, {"tensorflow", "keras", "torch", "lightning", "jax"})
+
+
+@pytest.mark.slow
+def test_training_leaves_next_to_nothing_in_the_temporary_folder(trained, kind):
+    files = [path for path in trained(kind, "binary").project.temporary.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 1_000_000
 
 
 @pytest.mark.slow
