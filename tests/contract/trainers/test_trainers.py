@@ -279,7 +279,9 @@ def test_processes_import_only_what_is_theirs(trained, kind):
 
 @pytest.mark.slow
 def test_training_leaves_next_to_nothing_in_the_temporary_folder(trained, kind):
-    files = [path for path in trained(kind, "binary").project.temporary.rglob("*") if path.is_file()]
+    folder = trained(kind, "binary").project.temporary
+    assert folder.is_dir()
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 1_000_000
 
 
