@@ -43,6 +43,7 @@ class Asker(threading.Thread):
         self.port, self.stop = port, stop
         self.statuses: list[int] = []
         self.wrong: list[object] = []
+        self.late = 0
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -56,7 +57,9 @@ class Asker(threading.Thread):
             self.statuses.append(response.status)
             if response.status == 200 and content["predictions"] != [{"prediction": x + 1000.0}]:
                 self.wrong.append((x, content))
-            if response.status not in (200, 500):
+            if response.status == 503 and "took longer than" in json.dumps(content):
+                self.late += 1
+            elif response.status not in (200, 500):
                 self.wrong.append(content)
         connection.close()
 
@@ -130,6 +133,8 @@ def test_a_killed_process_costs_no_more_than_the_answers_that_it_was_at(
     assert [wrong for each in askers for wrong in each.wrong] == []
     failed = sum(status == 500 for each in askers for status in each.statuses)
     assert failed <= kills * len(askers)
+    # on a busy machine the next process may take longer to open than a request may wait: once for each that waits
+    assert sum(each.late for each in askers) <= kills * len(askers)
     assert ask(running, 1.0)[0] == 200
 
 
