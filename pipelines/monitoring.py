@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
 from components.errors import BadInputError, InfrastructureError, TowpathError
@@ -19,36 +17,23 @@ from components.types.monitoring import MonitoringReport
 from components.types.release import Environment
 from pipelines.config import model_names
 from pipelines.release.environments import EnvironmentConfig, load_environment
+from pipelines.retrying import TASK_OPTIONS
 from pipelines.watch.look import begin
 from pipelines.watch.publish import WrittenReport
 from pipelines.watch.run import Looked, Work
 
 
-def is_infrastructure(_task: Any, _run: Any, state: Any) -> bool:
-    """Say whether a failed task may be tried again: only a server or a disk that failed is worth it."""
-    return isinstance(state.data, InfrastructureError)
-
-
-_options: dict[str, Any] = {
-    "retries": 2,
-    "retry_delay_seconds": [2, 10],
-    "retry_condition_fn": is_infrastructure,
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
-}
-
-
-@task(name="look", task_run_name="{step}", **_options)
+@task(name="look", task_run_name="{step}", **TASK_OPTIONS)
 def _look(work: Work, step: str) -> None:
     getattr(work, step)()
 
 
-@task(name="write", **_options)
+@task(name="write", **TASK_OPTIONS)
 def _write(work: Work, report: MonitoringReport) -> WrittenReport:
     return work.write(report)
 
 
-@task(name="record", **_options)
+@task(name="record", **TASK_OPTIONS)
 def _record(work: Work, report: MonitoringReport, written: WrittenReport, flow_run_id: str) -> str:
     return work.record(report, written, flow_run_id)
 

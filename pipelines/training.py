@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from components.errors import InfrastructureError, RunInterruptedError, TowpathError
+from components.errors import RunInterruptedError, TowpathError
 from components.types.evaluation import Verdict
 from pipelines.console import LineView, RunView
 from pipelines.judged import Judged, remember
@@ -31,6 +30,7 @@ from pipelines.judgement import Judgement, judge_candidate, require_passed
 from pipelines.outcome import RunOutcome, StageOutcome
 from pipelines.promotion import register_and_place
 from pipelines.recording import Recording
+from pipelines.retrying import TASK_OPTIONS
 from pipelines.run import RunPlan, RunRequest, plan_run
 from pipelines.run_report import record_judgement
 from pipelines.selection import Choice, choose
@@ -83,21 +83,7 @@ class Work:
             self.view.finished(name, verdict, time.monotonic() - begun)
 
 
-def is_infrastructure(_task: Any, _run: Any, state: Any) -> bool:
-    """Say whether a failed task may be tried again: only a server or a disk that failed is worth it."""
-    return isinstance(state.data, InfrastructureError)
-
-
-_options: dict[str, Any] = {
-    "retries": 2,
-    "retry_delay_seconds": [2, 10],
-    "retry_condition_fn": is_infrastructure,
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
-}
-
-
-@task(name="record", **_options)
+@task(name="record", **TASK_OPTIONS)
 def record_task(work: Work, flow_run_id: str, flow_run_url: str) -> str:
     """Start the MLflow run; it runs beside the first stages, because importing MLflow takes its time."""
     plan = work.plan
@@ -105,13 +91,13 @@ def record_task(work: Work, flow_run_id: str, flow_run_url: str) -> str:
     return work.recording.open(flow_run_id=flow_run_id, flow_run_url=flow_run_url, tags={}, parameters=parameters)
 
 
-@task(name="stage", task_run_name="{stage}", **_options)
+@task(name="stage", task_run_name="{stage}", **TASK_OPTIONS)
 def stage_task(work: Work, stage: str) -> StageRun:
     """Bring one stage up to date."""
     return work.stage(stage)
 
 
-@task(name="training", task_run_name="{training}", **_options)
+@task(name="training", task_run_name="{training}", **TASK_OPTIONS)
 def training_task(work: Work, training: str) -> StageRun:
     """Train and evaluate, with live metrics in MLflow."""
     parameters = work.plan.config.trainings[training].model_dump(mode="json")
@@ -123,7 +109,7 @@ def training_task(work: Work, training: str) -> StageRun:
     return done
 
 
-@task(name="gates", **_options)
+@task(name="gates", **TASK_OPTIONS)
 def gates_task(work: Work, choice: Choice) -> Judgement:
     """Gather what the gates need, measured now and here, judge, and record what they say before a refusal is raised."""
     with work.step("gates"):
@@ -135,7 +121,7 @@ def gates_task(work: Work, choice: Choice) -> Judgement:
         return judgement
 
 
-@task(name="register", **_options)
+@task(name="register", **TASK_OPTIONS)
 def register_task(work: Work, judgement: Judgement, flow_run_id: str) -> int:
     """Push the bytes, register the version, make it stable locally, project the aliases."""
     with work.step("register"):

@@ -12,8 +12,7 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,18 +22,16 @@ import numpy as np
 
 from components.errors import ConfigError, MissingExtraError
 from components.training.core.architecture import architecture_path, build
-from components.training.core.blocks import Array, feature_blocks, training_blocks
-from components.training.core.journal import EpochJournal
+from components.training.core.blocks import Array
+from components.training.core.keras_course import LearnBlock, batch_rows, fit, learn_on_tensorflow, predict
 from components.training.core.light_import import light_import, without
-from components.training.core.prepared_data import PreparedSplit, train_split, validation_split
+from components.training.core.prepared_data import train_split, validation_split
 from components.training.core.protocol import native_dir, network_path, validation_output_path
-from components.training.core.scores import validation_scores
 from components.types.training import TrainedModel, TrainingTask
 
 PARAMETERS = ("backend", "batch_size", "device", "epochs", "learning_rate", "patience", "weight_decay")
 
 NATIVE_FILE = "model.keras"
-_STATE_FILE = "state.npz"
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 _BACKENDS = ("jax", "tensorflow", "torch")
 _OPTIONAL = ("PIL", "matplotlib", "pandas", "sklearn")
@@ -44,8 +41,6 @@ _UNFIT_LAYERS = {
     "Normalization": "it breaks in an ONNX graph; the features are scaled already",
 }
 _STEPS_PER_CALL = 50
-
-TrainBlock = Callable[[tuple[Array, ...]], None]
 
 
 class KerasTrainer:
@@ -61,12 +56,10 @@ class KerasTrainer:
         keras = _import_keras(task, backend)
         model = _compiled_model(keras, task, backend)
         train, validation = train_split(task), validation_split(task)
-        learn = _learn_on_tensorflow if backend == "tensorflow" else _learn_by_fit
-        train_block = learn(model, int(str(task.parameters["batch_size"])))
-        journal = _run_epochs(model, task, train, validation, train_block)
+        journal = fit(model, task, train, validation, _learner(model, backend, batch_rows(task)))
         native = native_dir(task) / NATIVE_FILE
         _write_model(model, native)
-        np.save(validation_output_path(task), _predict(model, validation))
+        np.save(validation_output_path(task), predict(model, validation))
         return TrainedModel(
             network=network_path(task),
             raw_product=None,
@@ -144,60 +137,24 @@ def _all_layers(model: Any) -> Iterable[Any]:
         yield from _all_layers(layer)
 
 
-def _run_epochs(
-    model: Any, task: TrainingTask, train: PreparedSplit, validation: PreparedSplit, train_block: TrainBlock
-) -> EpochJournal:
-    """Train until the epochs or the patience are at their end, and leave the model with its best weights."""
-    batch_rows = int(str(task.parameters["batch_size"]))
-    with EpochJournal(task) as journal:
-        best = model.get_weights()
-        if journal.resumed_state:
-            best = _load_state(model, journal.resumed_state)
-        for epoch in journal.remaining_epochs():
-            model.reset_metrics()
-            for block in training_blocks(task, train, epoch, batch_rows):
-                train_block(block)
-            scores = {name: float(value) for name, value in model.get_metrics_result().items()}
-            scores |= validation_scores(task, _predict(model, validation), validation)
-            if journal.record(epoch, scores):
-                best = model.get_weights()
-            journal.checkpoint(epoch, partial(_save_state, model, best))
-    model.set_weights(best)
-    return journal
-
-
-def _learn_on_tensorflow(model: Any, batch_rows: int) -> TrainBlock:
-    """Return a function that goes through all batches of a block in one call."""
+def _learner(model: Any, backend: str, rows_per_step: int) -> LearnBlock:
+    if backend != "tensorflow":
+        return _learn_by_fit(model, rows_per_step)
     import tensorflow
 
-    def learn(block: tuple[Any, ...]) -> None:
-        rows = tensorflow.shape(block[0])[0]
-        for start in tensorflow.range(0, rows, batch_rows):
-            stop = tensorflow.minimum(start + batch_rows, rows)
-            model.train_step(tuple([part[start:stop] for part in block]))
-
-    compiled = tensorflow.function(learn, reduce_retracing=True)
-
-    def learn_block(block: tuple[Array, ...]) -> None:
-        compiled(tuple(tensorflow.convert_to_tensor(part) for part in block))
-
-    return learn_block
+    return learn_on_tensorflow(tensorflow, model, rows_per_step)
 
 
-def _learn_by_fit(model: Any, batch_rows: int) -> TrainBlock:
+def _learn_by_fit(model: Any, rows_per_step: int) -> LearnBlock:
     """Return a function that goes through the batches of a block with Keras's own loop."""
 
     def learn_block(block: tuple[Array, ...]) -> None:
         features, target, *weights = block
-        model.fit(features, target, batch_rows, sample_weight=weights[0] if weights else None, shuffle=False, verbose=0)
+        model.fit(
+            features, target, rows_per_step, sample_weight=weights[0] if weights else None, shuffle=False, verbose=0
+        )
 
     return learn_block
-
-
-def _predict(model: Any, split: PreparedSplit) -> Array:
-    """Return the model's output, float32 of shape (n_rows, n_outputs)."""
-    outputs = [np.asarray(model.predict_on_batch(features)) for features in feature_blocks(split)]
-    return np.concatenate(outputs).astype(np.float32, copy=False)
 
 
 def _write_model(model: Any, path: Path) -> None:
@@ -223,24 +180,6 @@ def _renumbered(config: bytes) -> bytes:
         lambda match: match[1] + str(numbers.setdefault(match[2], len(numbers))).encode(),
         config,
     )
-
-
-def _save_state(model: Any, best: list[Array], folder: Path) -> None:
-    state = {f"variable_{index}": np.asarray(value) for index, value in enumerate(_variables(model))}
-    weights = {f"best_{index}": value for index, value in enumerate(best)}
-    np.savez(folder / _STATE_FILE, allow_pickle=False, **state, **weights)
-
-
-def _load_state(model: Any, folder: Path) -> list[Array]:
-    """Put a checkpoint's weights, optimiser and random state into the model, and return its best weights."""
-    with np.load(folder / _STATE_FILE, allow_pickle=False) as state:
-        for index, variable in enumerate(_variables(model)):
-            variable.assign(state[f"variable_{index}"])
-        return [state[f"best_{index}"] for index in range(len(model.weights))]
-
-
-def _variables(model: Any) -> list[Any]:
-    return [*model.variables, *model.optimizer.variables]
 
 
 def _backend_version(backend: str) -> str:

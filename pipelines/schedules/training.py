@@ -27,10 +27,10 @@ from components.stage.files import write_json
 from components.stage.process import kill_group
 from components.types import record
 from pipelines.outcome import RunOutcome
+from pipelines.retrying import is_infrastructure
 from pipelines.schedules.checkout import Checkout, open_checkout, resolve
 from pipelines.schedules.presence import COMMIT, RESUMES, note_labels, note_process
 from pipelines.state import STATE
-from pipelines.training import is_infrastructure
 
 RUNS = STATE / "schedules" / "runs"
 LOGS = STATE / "schedules" / "logs"

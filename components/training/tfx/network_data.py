@@ -17,11 +17,10 @@ from tensorflow_transform import TFTransformOutput
 from components.errors import ConfigError, TrainingError
 from components.training.core.architecture import architecture_path
 from components.training.core.prepared_data import PreparedSplit
+from components.training.tfx.preprocessing import FEATURES, ROW_ID, TARGET
 from components.types.dataset import Split
 from components.types.training import TrainingTask
 
-FEATURES, TARGET, ROW_ID = "features", "target", "row_id"
-"""What Transform gives of a row; the id where its `preprocessing_fn` passes it on, as ours does."""
 _BATCH_ROWS = 4096
 
 

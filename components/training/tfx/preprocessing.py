@@ -24,7 +24,8 @@ from components.types.features import FEATURE_PLAN_FILE, CategoryPlan, FeaturePl
 from components.types.training import PREPARED_FILE, PreparedSpec
 
 FEATURES, TARGET, ROW_ID = "features", "target", "row_id"
-"""What the graph gives; Beam may write the rows in any order, so each has its id with it."""
+"""What the graph gives of a row. Beam may write rows in any order, so each has its id with it; a `preprocessing_fn` of
+one's own may leave the id out."""
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from tensorflow_transform import TFTransformOutput
 
 from components.stage.files import write_json
 from components.training.core.architecture import architecture_path
+from components.training.core.keras_course import batch_rows, fit, learn_on_tensorflow, predict
 from components.training.core.protocol import native_dir, validation_output_path
-from components.training.tfx import network
 from components.training.tfx.given import task_of, with_width
 from components.training.tfx.hyperparameters import apply_hyperparameters, hyperparameter_values
+from components.training.tfx.network import make_network
 from components.training.tfx.network_data import read_split, transformed_width
 from components.training.tfx.own_model import train_own
 from components.training.tfx.serving import head, save_network
@@ -78,9 +79,9 @@ def _train_network(task: TrainingTask, fn_args: Any) -> Course:
     with tempfile.TemporaryDirectory(dir=task.output_dir) as folder:
         train = read_split(fn_args.train_files, transform, task, Split.TRAIN, Path(folder))
         validation = read_split(fn_args.eval_files, transform, task, Split.VALIDATION, Path(folder))
-        model = network.make_network(task)
-        journal = network.fit(model, task, train, validation)
-        outputs = head(tf.constant(network.predict(model, validation)), task.spec)
+        model = make_network(task)
+        journal = fit(model, task, train, validation, learn_on_tensorflow(tf, model, batch_rows(task)))
+        outputs = head(tf.constant(predict(model, validation)), task.spec)
     _write_validation_output(task, outputs)
     save_network(model, Path(fn_args.transform_graph_path), task.spec, Path(fn_args.serving_model_dir))
     return Course(journal.epochs_run, journal.best_epoch, journal.resumed_from_epoch)
