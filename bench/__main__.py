@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SECTIONS = ("pipeline", "gateway", "harness", "scale", "judge", "live", "tfx", "monitoring")
+SECTIONS = ("pipeline", "gateway", "harness", "scale", "judge", "live", "taxi_tfx", "monitoring")
 TARGET = Path("reports/bench")
 
 

@@ -56,7 +56,7 @@ def measure(rounds: int) -> dict[str, Any]:
         try:
             return _measure(project, rounds)
         finally:
-            _towpath(project, "down")
+            towpath(project, "down")
 
 
 def copy_project(target: Path) -> Path:
@@ -79,17 +79,17 @@ def copy_project(target: Path) -> Path:
 
 
 def _measure(project: Path, rounds: int) -> dict[str, Any]:
-    _towpath(project, "up")
-    services = json.loads(_towpath(project, "status", "--json"))["services"]
+    towpath(project, "up")
+    services = json.loads(towpath(project, "status", "--json"))["services"]
     tracking = next(service["url"] for service in services if service["name"] == "mlflow")
     run_s: list[float] = []
     script_s: list[float] = []
     for _ in range(rounds + 1):
-        script_s.append(_timed(lambda: _script(project, tracking)))
-        run_s.append(_timed(lambda: _towpath(project, "run", "breast_cancer", "--force", "all")))
+        script_s.append(timed(lambda: _script(project, tracking)))
+        run_s.append(timed(lambda: towpath(project, "run", "breast_cancer", "--force", "all")))
     run, script = statistics.median(run_s[1:]), statistics.median(script_s[1:])
-    idle = statistics.median(_timed(lambda: _towpath(project, "run", "breast_cancer")) for _ in range(5))
-    shown = statistics.median(_timed(lambda: _towpath(project, "--help")) for _ in range(5))
+    idle = statistics.median(timed(lambda: towpath(project, "run", "breast_cancer")) for _ in range(5))
+    shown = statistics.median(timed(lambda: towpath(project, "--help")) for _ in range(5))
     parent = _parent(project)
     values = {
         "run_ratio": run / script,
@@ -123,7 +123,8 @@ def _script(project: Path, tracking: str) -> None:
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
-def _towpath(project: Path, *arguments: str) -> str:
+def towpath(project: Path, *arguments: str) -> str:
+    """Run a command of ours in the project, and return what it prints."""
     command = [sys.executable, "-m", "pipelines.cli", *arguments]
     return subprocess.run(command, cwd=project, env=_environment(), check=True, capture_output=True, text=True).stdout
 
@@ -132,7 +133,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "TOWPATH_PYTHON": sys.executable}
 
 
-def _timed(work: Any) -> float:
+def timed(work: Any) -> float:
+    """Return the seconds that the work takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun

@@ -1,6 +1,6 @@
 """Kind `tfx` beside the same TFX pipeline by hand, and beside the other frameworks.
 
-    python -m bench.tfx [--rounds 2] [--json]
+    python -m bench.taxi_tfx [--rounds 2] [--json]
 
 A table of the taxi table's shape, 12 epochs of 41 steps. The stage and the script take turns in one environment; each
 starts its own process, imports included. Peak memory is that of the largest process of a training.
@@ -25,7 +25,7 @@ from typing import Any
 import polars as pl
 import psutil
 
-from bench.pipeline import ROOT, copy_project, table
+from bench.pipeline import ROOT, copy_project, table, timed, towpath
 from components.training.core.environment import require_environment, worker_environment
 from tests.tables import write_taxi_shaped
 
@@ -37,7 +37,7 @@ _LOOK_S = 0.05
 
 def main() -> int:
     """Measure and print; the exit code says whether the limits hold."""
-    parser = argparse.ArgumentParser(prog="python -m bench.tfx")
+    parser = argparse.ArgumentParser(prog="python -m bench.taxi_tfx")
     parser.add_argument("--rounds", type=int, default=2, help="how often stage and script are measured")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
@@ -51,23 +51,24 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
     """Return the figures, their limits, and the single times in seconds."""
     python = require_environment("tfx", lambda _: None)
     project = _project(folder / "project")
-    _towpath(project, "run", MODEL, "--no-register")  # prepares, and warms every cache up
+    try:
+        towpath(project, "up")
+        towpath(project, "run", MODEL)  # prepares, and warms every cache up
+        idle = statistics.median(timed(lambda: towpath(project, "run", MODEL)) for _ in range(5))
+    finally:
+        towpath(project, "down")
     _write_csv(project, folder / "csv")
     times: dict[str, list[float]] = {"stage": [], "by hand": []}
     for _ in range(rounds):
         times["stage"].append(_train(project, "tfx")[0])
         times["by hand"].append(_by_hand(folder, python))
     peaks = {kind: _train(project, kind)[1] for kind in KINDS}
-    _towpath(project, "run", MODEL, "--no-register")
-    idle = statistics.median(_timed(lambda: _towpath(project, "run", MODEL, "--no-register")) for _ in range(5))
     stage, script = (statistics.median(each) for each in times.values())
     figures = [
         _most("the train stage of kind tfx / the same pipeline by hand", stage / script, MOST_RATIO),
+        *(_shown(f"seconds of {each}, median", statistics.median(times[each])) for each in times),
         _most("a second run with nothing changed, s", idle, MOST_IDLE_S),
-        *(
-            {"figure": f"peak memory of a training, {kind}, MB", "value": round(mb), "limit": "-", "holds": True}
-            for kind, mb in peaks.items()
-        ),
+        *(_shown(f"peak memory of a training, {kind}, MB", mb) for kind, mb in peaks.items()),
     ]
     return {"figures": figures, "times_s": times}
 
@@ -84,7 +85,7 @@ def _project(folder: Path) -> Path:
     pipeline = (project / "dvc.yaml").read_text()
     first = "  - pipelines/configs/breast_cancer.yaml\n"
     (project / "dvc.yaml").write_text(pipeline.replace(first, f"{first}  - pipelines/configs/{MODEL}.yaml\n"))
-    _towpath(project, "suite", "propose", MODEL)
+    towpath(project, "suite", "propose", MODEL)
     return project
 
 
@@ -145,23 +146,12 @@ def _largest_mb(pid: int) -> float:
         return 0.0
 
 
-def _towpath(project: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "pipelines.cli", *arguments]
-    done = subprocess.run(
-        command, cwd=project, env={**os.environ, "TOWPATH_PYTHON": sys.executable}, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(f"{command} exited {done.returncode}: {done.stderr[-2000:]}")
-
-
-def _timed(work: Any) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
 def _most(figure: str, value: float, limit: float) -> dict[str, Any]:
     return {"figure": f"{figure}, at most", "value": round(value, 3), "limit": limit, "holds": value <= limit}
+
+
+def _shown(figure: str, value: float) -> dict[str, Any]:
+    return {"figure": figure, "value": round(value, 1), "limit": "-", "holds": True}
 
 
 if __name__ == "__main__":
