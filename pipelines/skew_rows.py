@@ -81,7 +81,8 @@ def served_rows(folder: Path, ref: ModelRef, spec: PreparedSpec, since: datetime
     if not tables:
         raise BadInputError(
             f"insufficient: {folder} holds no rows of version {ref.version} of {ref.model}"
-            f"{f' since {since:%Y-%m-%d %H:%M} UTC' if since else ''}; let it serve for a while, or look further back"
+            f"{f' since {since:%Y-%m-%d %H:%M} UTC' if since else ''}; what was served "
+            "can be read a minute later, when its file is closed: try again then, or look further back"
         )
     rows = pa.concat_tables(tables)
     kept = pc.and_(pc.equal(rows["status"], _ANSWERED), pc.not_equal(rows["role"], _SHADOW))
