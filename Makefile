@@ -2,6 +2,9 @@
 SHELL := /bin/sh
 TOWPATH := .venv/bin/towpath
 PYTEST := .venv/bin/python -m pytest
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
+# hundreds of processes start in a test run, and one that may keep no compiled modules compiles all of ours again
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,15 +47,15 @@ demo-release: setup ## a release story: a good version reaches production, three
 
 test: setup ## every test; what a machine lacks is skipped with its reason
 	@infra/test-tools
-	@$(PYTEST) -n 2 --dist loadfile -ra -m "not alone"
+	@$(PYTEST) $(SHARED) -ra -m "not alone"
 	@$(PYTEST) -ra -m alone
 
 test-quick: setup ## the tests that start no server and train no network
-	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not alone"
+	@$(PYTEST) $(SHARED) -m "not slow and not alone"
 
 faults: setup ## the fault tests at full volume (the test run has them at a reduced one)
 	@infra/test-tools
-	@TOWPATH_FULL=1 $(PYTEST) -n 2 --dist loadfile -ra tests/faults tests/integration
+	@TOWPATH_FULL=1 $(PYTEST) $(SHARED) -ra tests/faults tests/integration
 
 check: setup ## ruff, mypy strict, import-linter, lock freshness
 	@.venv/bin/ruff check .

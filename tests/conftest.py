@@ -25,6 +25,33 @@ from components.training.core.environment import ENVIRONMENTS_VARIABLE, environm
 from components.types.dataset import ColumnType, Task
 from components.types.product import GRAPH_FILE, SIGNATURE_FILE, InputSpec, ProductRef, Signature
 
+LONGEST = (
+    "tests/contract/trainers/test_trainers.py",
+    "tests/integration/tfx/test_pipeline.py",
+    "tests/e2e/test_tfx.py",
+    "tests/e2e/test_tables.py",
+    "tests/e2e/test_stack.py",
+    "tests/e2e/test_first_run.py",
+    "tests/integration/schedules/test_schedules.py",
+    "tests/e2e/test_interruptions.py",
+    "tests/e2e/test_release.py",
+    "tests/integration/tfx/test_model.py",
+    "tests/unit/training/frameworks/test_keras_trainer.py",
+)
+"""The files that take a minute or more, the longest first."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first and what is quick last, so that processes that share the work end together."""
+    slow = {_file(each) for each in items if each.get_closest_marker("slow")}
+    places = {name: place - len(LONGEST) for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda each: places.get(_file(each), _file(each) not in slow))
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:

@@ -7,6 +7,7 @@ import pytest
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+pytestmark = pytest.mark.slow
 ROWS = 3
 
 

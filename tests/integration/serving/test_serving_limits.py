@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROW = b'{"inputs": {"x": [1.5]}}'
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 

@@ -12,6 +12,7 @@ import pytest
 
 from components.types.product import GRAPH_FILE, ProductRef
 
+pytestmark = pytest.mark.slow
 CLIENTS = 6
 JSON_TYPE = {"Content-Type": "application/json"}
 SWAPS = 25
@@ -50,7 +51,6 @@ class Asker(threading.Thread):
         connection.close()
 
 
-@pytest.mark.slow
 def test_no_request_is_lost_or_torn_over_many_swaps(running, sum_versions):
     running.place(1, ("sum", 1, sum_versions(1)))
     running.start()
@@ -229,7 +229,6 @@ def test_a_stop_signal_finishes_what_was_taken(running, products, signal_name):
     assert [status for status, _ in answers] == [200, 200, 200]
 
 
-@pytest.mark.slow
 def test_draining_loses_no_request_of_a_connection_that_was_taken(running, sum_versions):
     running.place(1, ("sum", 1, sum_versions(1)))
     running.start()

@@ -33,6 +33,7 @@ def _project(root: Path, model: str) -> None:
     shutil.copy(ROOT / "data" / model / "expectations.json", root / "data" / model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_a_shipped_table_meets_its_suite_without_a_warning(tmp_path: Path, model: str) -> None:
     _project(tmp_path, model)
@@ -46,6 +47,7 @@ def test_a_shipped_suite_is_one_that_can_be_used(model: str) -> None:
     require_known_expectations(read_suite(model, ROOT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "fault", "expectation"),
     [

@@ -67,6 +67,7 @@ def _said(root: Path, ran: subprocess.CompletedProcess[str]) -> str:
     return ran.stdout + ran.stderr + logged
 
 
+@pytest.mark.slow
 def test_a_sound_table_gives_a_verdict_and_nothing_to_read_in_the_log(project: Path) -> None:
     ran = _stage(project)
     assert ran.returncode == 0, _said(project, ran)
@@ -77,6 +78,7 @@ def test_a_sound_table_gives_a_verdict_and_nothing_to_read_in_the_log(project: P
     assert "%" not in _said(project, ran)  # no progress bar
 
 
+@pytest.mark.slow
 def test_a_refused_table_ends_with_code_4_one_sentence_and_no_value_of_its_own(project: Path) -> None:
     _write(project, _guests().with_columns(city=pl.lit(SECRET)))
     ran = _stage(project)
@@ -93,6 +95,7 @@ def test_a_refused_table_ends_with_code_4_one_sentence_and_no_value_of_its_own(p
     assert SECRET in (project / "reports" / MODEL / "validation" / "bad_rows.csv").read_text()
 
 
+@pytest.mark.slow
 def test_an_expectation_that_raises_shows_no_value_either(project: Path) -> None:
     suite = project / "data" / MODEL / "expectations.json"
     content = json.loads(suite.read_text())

@@ -1,7 +1,9 @@
 """Small projects with hand-made products: real ONNX graphs over two numbers and a colour, no trainer needed."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
+from components.evaluation.record.config import EvaluationSection
+from components.evaluation.record.stage import evaluate
 from components.stage.files import file_digest, text_digest, tree_digest, write_json
 from components.types.dataset import MANIFEST_FILE, TABLE_FILE, Column, ColumnType, DatasetManifest, Task
 from components.types.product import GRAPH_FILE, SIGNATURE_FILE, InputSpec, ProductRef, Signature
@@ -26,6 +30,11 @@ GOOD = {
     Task.BINARY: [[-1.0, 1.0], [-0.6, 0.6]],
     Task.MULTICLASS: [[-2.0, 0.0, 2.0], [-1.2, 0.0, 1.2]],
     Task.REGRESSION: [[10.0], [6.0]],
+}
+BASELINES = {
+    Task.BINARY: [[-1.0, 1.0], [-0.5, 0.5]],
+    Task.MULTICLASS: [[-2.0, 0.0, 2.0], [-1.1, 0.0, 1.1]],
+    Task.REGRESSION: [[10.0], [5.5]],
 }
 
 
@@ -177,34 +186,65 @@ class SmallProject:
         write_json(folder / "expectations.json", {"name": "small", "expectations": [expectation], "meta": meta})
 
 
+def small_project_in(
+    root: Path, task: Task = Task.BINARY, rows: int = 600, model: str = "small", spec_changes=None
+) -> SmallProject:
+    """Make a project for a task, in a folder of its own."""
+    folder = root / "out" / model / "prepared"
+    folder.mkdir(parents=True)
+    table = make_table(task, rows)
+    bounds = {"train": (0, rows // 2), "validation": (rows // 2, rows * 3 // 4), "test": (rows * 3 // 4, rows)}
+    for split, (start, stop) in bounds.items():
+        pq.write_table(table.slice(start, stop - start), folder / f"{split}.parquet")
+    spec = PreparedSpec(
+        model=model,
+        task=task,
+        inputs=INPUTS,
+        classes=CLASSES[task],
+        class_weights=tuple(1.0 for _ in CLASSES[task]),
+        target_mean=0.0,
+        target_scale=1.0,
+        feature_names=("x1", "x2"),
+        image_shape=None,
+        rows={split: stop - start for split, (start, stop) in bounds.items()},
+        dataset_digest=text_digest(f"{model} {task}"),
+        id_column="id",
+        label_column="label",
+    )
+    spec = replace(spec, **(spec_changes or {}))
+    write_json(folder / PREPARED_FILE, spec)
+    return SmallProject(root, model, task, spec)
+
+
 @pytest.fixture
 def small_project(tmp_path):
     """Return a function that makes a project for a task."""
+    return partial(small_project_in, tmp_path)
 
-    def make(task: Task = Task.BINARY, rows: int = 600, model: str = "small", spec_changes=None) -> SmallProject:
-        folder = tmp_path / "out" / model / "prepared"
-        folder.mkdir(parents=True)
-        table = make_table(task, rows)
-        bounds = {"train": (0, rows // 2), "validation": (rows // 2, rows * 3 // 4), "test": (rows * 3 // 4, rows)}
-        for split, (start, stop) in bounds.items():
-            pq.write_table(table.slice(start, stop - start), folder / f"{split}.parquet")
-        spec = PreparedSpec(
-            model=model,
-            task=task,
-            inputs=INPUTS,
-            classes=CLASSES[task],
-            class_weights=tuple(1.0 for _ in CLASSES[task]),
-            target_mean=0.0,
-            target_scale=1.0,
-            feature_names=("x1", "x2"),
-            image_shape=None,
-            rows={split: stop - start for split, (start, stop) in bounds.items()},
-            dataset_digest=text_digest(f"{model} {task}"),
-            id_column="id",
-            label_column="label",
-        )
-        spec = replace(spec, **(spec_changes or {}))
-        write_json(folder / PREPARED_FILE, spec)
-        return SmallProject(tmp_path, model, task, spec)
+
+@pytest.fixture(scope="session")
+def evaluated_once(tmp_path_factory):
+    """Return a function that gives the project of a task with a network and a baseline evaluated; only to be copied."""
+
+    @cache
+    def make(task: Task, slices: tuple[str, ...] = ()) -> SmallProject:
+        project = small_project_in(tmp_path_factory.mktemp("evaluated"), task)
+        section = EvaluationSection(bootstrap=100, slices=slices)
+        for name, weights in (("small-net", None), ("small-sklearn", BASELINES[task])):
+            folder = project.add_training(name, weights)
+            evaluate(folder, project.prepared, section, project.out / "evaluations" / name)
+        return project
+
+    return make
+
+
+@pytest.fixture
+def evaluated(evaluated_once, tmp_path):
+    """Return a function that gives a project of a task whose two trainings were evaluated, to be changed at will."""
+
+    def make(task: Task = Task.BINARY, slices: tuple[str, ...] = ()) -> SmallProject:
+        made = evaluated_once(task, slices)
+        shutil.copytree(made.root, tmp_path, dirs_exist_ok=True)
+        return replace(made, root=tmp_path)
 
     return make

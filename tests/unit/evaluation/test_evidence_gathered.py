@@ -12,8 +12,6 @@ from components.evaluation.gates.evidence import NoChampion
 from components.evaluation.gates.judge import judge, passed
 from components.evaluation.gather import gather_evidence
 from components.evaluation.latency import measure_latency, times_ms
-from components.evaluation.record.config import EvaluationSection
-from components.evaluation.record.stage import evaluate
 from components.runtime.memory_runtime import MemoryRuntime
 from components.stage.files import tree_digest
 from components.types.dataset import ColumnType, Task
@@ -21,13 +19,8 @@ from components.types.product import InputSpec, ProductRef, Signature
 
 
 @pytest.fixture
-def evaluated(small_project):
-    project = small_project(Task.BINARY)
-    for name, weights in (("small-net", None), ("small-sklearn", [[-1.0, 1.0], [-0.5, 0.5]])):
-        folder = project.add_training(name, weights)
-        section = EvaluationSection(bootstrap=100, slices=("colour",))
-        evaluate(folder, project.prepared, section, project.out / "evaluations" / name)
-    return project
+def project(evaluated):
+    return evaluated(Task.BINARY, ("colour",))
 
 
 def gather(project, **changes):
@@ -35,34 +28,34 @@ def gather(project, **changes):
     return gather_evidence(project.out, "small-net", **asked)
 
 
-def test_everything_is_of_the_product_on_disk(evaluated):
-    found = gather(evaluated)
-    digest = tree_digest(evaluated.out / "trainings" / "small-net" / "product")
+def test_everything_is_of_the_product_on_disk(project):
+    found = gather(project)
+    digest = tree_digest(project.out / "trainings" / "small-net" / "product")
     pieces = (found, found.candidate, found.parity, found.size, found.latency)
     assert {each.product_digest for each in pieces} == {digest}
     assert passed(judge(found, GatesSection(absolute={"auc": 0.8})))
 
 
-def test_a_product_that_was_swapped_is_not_judged(evaluated):
-    graph = evaluated.out / "trainings" / "small-net" / "product" / "model.onnx"
-    graph.write_bytes((evaluated.out / "trainings" / "small-sklearn" / "product" / "model.onnx").read_bytes())
+def test_a_product_that_was_swapped_is_not_judged(project):
+    graph = project.out / "trainings" / "small-net" / "product" / "model.onnx"
+    graph.write_bytes((project.out / "trainings" / "small-sklearn" / "product" / "model.onnx").read_bytes())
     with pytest.raises(DigestMismatchError):
-        gather(evaluated)
+        gather(project)
 
 
-def test_without_an_evaluation_nothing_is_judged(evaluated):
-    (evaluated.out / "evaluations" / "small-net" / "evaluation.json").unlink()
+def test_without_an_evaluation_nothing_is_judged(project):
+    (project.out / "evaluations" / "small-net" / "evaluation.json").unlink()
     with pytest.raises(DigestMismatchError, match="evaluate again"):
-        gather(evaluated)
+        gather(project)
 
 
-def test_without_a_baseline_the_gate_refuses(evaluated):
-    verdicts = judge(gather(evaluated, baseline=None), GatesSection(absolute={"auc": 0.8}))
+def test_without_a_baseline_the_gate_refuses(project):
+    verdicts = judge(gather(project, baseline=None), GatesSection(absolute={"auc": 0.8}))
     assert [each.gate for each in verdicts if not each.passed] == ["baseline"]
 
 
-def test_latency_is_measured_on_real_rows_and_ordered(evaluated):
-    found = gather(evaluated).latency
+def test_latency_is_measured_on_real_rows_and_ordered(project):
+    found = gather(project).latency
     assert 0 < found.row_p50_ms <= found.row_p95_ms
     assert 0 < found.batch_p50_ms <= found.batch_p95_ms
     assert found.row_p50_ms < found.batch_p95_ms
@@ -85,11 +78,11 @@ def test_latency_is_the_time_that_a_prediction_takes():
     assert 2.0 <= median_ms <= high_ms
 
 
-def test_latency_cannot_be_measured_without_rows(evaluated):
+def test_latency_cannot_be_measured_without_rows(project):
     import pyarrow.parquet as pq
 
-    path = evaluated.prepared / "test.parquet"
+    path = project.prepared / "test.parquet"
     pq.write_table(pq.read_table(path).slice(0, 0), path)
-    folder = evaluated.out / "trainings" / "small-net" / "product"
+    folder = project.out / "trainings" / "small-net" / "product"
     with pytest.raises(SchemaError, match="no rows"):
-        measure_latency(ProductRef(folder, tree_digest(folder)), evaluated.prepared)
+        measure_latency(ProductRef(folder, tree_digest(folder)), project.prepared)

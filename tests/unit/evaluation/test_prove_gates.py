@@ -7,8 +7,6 @@ import pytest
 from components.errors import BadInputError
 from components.evaluation.gates.findings import Finding
 from components.evaluation.proof.outcome import CONTROL
-from components.evaluation.record.config import EvaluationSection
-from components.evaluation.record.stage import evaluate
 from components.stage.files import tree_digest, write_json
 from components.types import record
 from components.types.dataset import Task
@@ -37,20 +35,10 @@ GATES = {
 }
 
 
-BASELINES = {
-    Task.BINARY: [[-1.0, 1.0], [-0.5, 0.5]],
-    Task.MULTICLASS: [[-2.0, 0.0, 2.0], [-1.1, 0.0, 1.1]],
-    Task.REGRESSION: [[10.0], [5.5]],
-}
-
-
 @pytest.fixture
-def finished_run(small_project):
+def finished_run(evaluated):
     def make(task=Task.BINARY, gates=None):
-        project = small_project(task)
-        for name, weights in (("small-net", None), ("small-sklearn", BASELINES[task])):
-            folder = project.add_training(name, weights)
-            evaluate(folder, project.prepared, EvaluationSection(bootstrap=100), project.out / "evaluations" / name)
+        project = evaluated(task)
         project.configure("{bootstrap: 100}", gates or GATES[task])
         project.write_data()
         return project

@@ -205,9 +205,10 @@ def test_the_gateways_packages_are_those_that_it_imports(load, root):
         "import sys, json, pkgutil, importlib, components.serving as s, components.runtime.onnx_runtime\n"
         "for each in pkgutil.walk_packages(s.__path__, 'components.serving.'):\n"
         "    each.name.endswith('__main__') or importlib.import_module(each.name)\n"
-        "from importlib.metadata import packages_distributions as known\n"
+        "from importlib.metadata import packages_distributions\n"
+        "known = packages_distributions()\n"
         "tops = {name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)\n"
-        "print(json.dumps(sorted({known()[top][0] for top in tops & known().keys()})))"
+        "print(json.dumps(sorted({known[top][0] for top in tops & known.keys()})))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     packages = load("packages")

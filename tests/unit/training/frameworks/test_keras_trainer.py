@@ -3,14 +3,14 @@
 import json
 import signal
 import zipfile
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from components.types.dataset import Task
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("keras")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("keras") is None, reason="keras is not installed")]
 
 OWN_MODEL = """
 import keras

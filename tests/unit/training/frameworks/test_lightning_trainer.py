@@ -2,14 +2,14 @@
 
 import json
 import signal
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from components.types.dataset import Task
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("lightning")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("lightning") is None, reason="lightning is not installed")]
 
 OWN_MODULE = """
 import torch
