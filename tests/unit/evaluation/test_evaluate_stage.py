@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,30 @@ from components.types import record
 from components.types.dataset import Split, Task
 from components.types.evaluation import METRIC_DIRECTIONS, Evaluation
 from components.types.product import ProductRef
+from tests.unit.evaluation.conftest import small_project_in
 
 QUICK = EvaluationSection(bootstrap=100)
+SLICED = EvaluationSection(bootstrap=100, slices=("colour", "x1"), slice_bins=3)
 REPOSITORY = Path(__file__).parents[3]
 
 
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """Return a function that gives a project of a task and its evaluation, made once, which tests only look at."""
+
+    @cache
+    def make(task):
+        project = small_project_in(tmp_path_factory.mktemp("stage"), task)
+        target = project.out / "evaluations" / "hand"
+        evaluate(project.add_training("hand"), project.prepared, SLICED, target)
+        return project, target
+
+    return make
+
+
 @pytest.mark.parametrize("task", list(Task))
-def test_every_metric_of_the_task_is_recorded_with_interval_and_direction(task, small_project):
-    project = small_project(task)
-    target = project.out / "evaluations" / "hand"
-    evaluate(project.add_training("hand"), project.prepared, QUICK, target)
+def test_every_metric_of_the_task_is_recorded_with_interval_and_direction(task, evaluated):
+    _, target = evaluated(task)
     written = record.read(Evaluation, target / "evaluation.json")
     for split in (written.validation, written.test):
         assert split.rows == 150
@@ -46,30 +61,22 @@ def test_every_metric_of_the_task_is_recorded_with_interval_and_direction(task, 
         (Task.REGRESSION, {"predicted_vs_true", "residuals", "slices"}),
     ],
 )
-def test_the_plots_of_the_task_are_drawn(task, plots, small_project):
-    project = small_project(task)
-    target = project.out / "evaluations" / "hand"
-    section = EvaluationSection(bootstrap=100, slices=("colour", "x1"))
-    evaluate(project.add_training("hand"), project.prepared, section, target)
+def test_the_plots_of_the_task_are_drawn(task, plots, evaluated):
+    _, target = evaluated(task)
     found = {path.stem: path.read_bytes() for path in (target / "plots").iterdir()}
     assert set(found) == plots
     assert all(content.startswith(b"\x89PNG") and b"tEXt" not in content for content in found.values())
 
 
 @pytest.mark.parametrize("task", list(Task))
-def test_two_evaluations_of_one_product_are_the_same_bytes(task, small_project, tmp_path):
-    project = small_project(task)
-    trained = project.add_training("hand")
-    section = EvaluationSection(bootstrap=100, slices=("colour",))
-    for name in ("first", "second"):
-        evaluate(trained, project.prepared, section, tmp_path / name)
-    assert tree_digest(tmp_path / "first") == tree_digest(tmp_path / "second")
+def test_two_evaluations_of_one_product_are_the_same_bytes(task, evaluated, tmp_path):
+    project, first = evaluated(task)
+    evaluate(project.out / "trainings" / "hand", project.prepared, SLICED, tmp_path / "second")
+    assert tree_digest(first) == tree_digest(tmp_path / "second")
 
 
-def test_predictions_of_the_test_split_are_kept_by_id(small_project):
-    project = small_project(Task.BINARY)
-    target = project.out / "evaluations" / "hand"
-    evaluate(project.add_training("hand"), project.prepared, QUICK, target)
+def test_predictions_of_the_test_split_are_kept_by_id(evaluated):
+    project, target = evaluated(Task.BINARY)
     table = pq.read_table(target / "predictions.parquet")
     rows = pq.read_table(project.prepared / "test.parquet")
     assert table.column_names == ["id", "label", "prediction", "probabilities"]
@@ -79,17 +86,13 @@ def test_predictions_of_the_test_split_are_kept_by_id(small_project):
     assert table.column("prediction").to_pylist() == said
 
 
-def test_a_regression_has_predictions_and_no_probabilities(small_project):
-    project = small_project(Task.REGRESSION)
-    target = project.out / "evaluations" / "hand"
-    evaluate(project.add_training("hand"), project.prepared, QUICK, target)
+def test_a_regression_has_predictions_and_no_probabilities(evaluated):
+    _, target = evaluated(Task.REGRESSION)
     assert pq.read_table(target / "predictions.parquet").column_names == ["id", "label", "prediction"]
 
 
-def test_slices_cut_text_by_value_and_numbers_by_quantile(small_project):
-    project = small_project(Task.BINARY)
-    section = EvaluationSection(bootstrap=100, slices=("colour", "x1"), slice_bins=3)
-    found = evaluate(project.add_training("hand"), project.prepared, section, project.out / "e").test.slices
+def test_slices_cut_text_by_value_and_numbers_by_quantile(evaluated):
+    found = record.read(Evaluation, evaluated(Task.BINARY)[1] / "evaluation.json").test.slices
     assert sorted(each.value for each in found if each.column == "colour") == ["blue", "green", "red"]
     assert [each.rows for each in found if each.column == "x1"] == [50, 50, 50]
     assert sum(each.rows for each in found if each.column == "colour") == 150
