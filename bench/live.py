@@ -22,24 +22,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bench.gateway import CASES, INFER, INVOKE, Case, body, first_answer, server
+from bench.live_figures import Figures, least, most, ms, stated
 from bench.live_gateway import CLIENTS, MODEL, Gateway, asked, clients, gateway, nonsense, numbered, question_of
+from bench.live_shadow import shadow
 from bench.load import requests_per_s
-from bench.open_loop import Sent, send
 from bench.pipeline import table
 from bench.products import network_product
 from components.types.product import GRAPH_FILE, ProductRef
 
 STEADY, CANARY = "routing, judge, log and metrics on", "and a canary at 5 %"
-LEAST_OF_PLAIN, MOST_SHADOW_MS, MOST_SWAP_RATIO, MOST_CANARY_REQUESTS, MOST_ROLLBACK_S = 0.7, 1.0, 2.0, 5, 5.0
-SHADOW_RATE = 1_000
+LEAST_OF_PLAIN, MOST_SWAP_RATIO, MOST_CANARY_REQUESTS, MOST_ROLLBACK_S = 0.7, 2.0, 5, 5.0
 SWAPS, TRIALS, ROLLBACKS = 100, 40, 10
-
-Figures = list[dict[str, Any]]
 
 
 def main() -> int:
@@ -81,50 +78,17 @@ def cost(folder: Path, rounds: int, seconds: float) -> Figures:
         weight = ours.status()["reports"][MODEL]["weight"]
     return [
         *(
-            _least(f"{name} / plain app, {kind}", statistics.median(found), LEAST_OF_PLAIN)
+            least(f"{name} / plain app, {kind}", statistics.median(found), LEAST_OF_PLAIN)
             for (kind, name), found in rates.items()
             if kind == STEADY
         ),
         *(
-            _stated(f"{name} / plain app, {kind}", round(statistics.median(found), 3))
+            stated(f"{name} / plain app, {kind}", round(statistics.median(found), 3))
             for (kind, name), found in rates.items()
             if kind == CANARY
         ),
-        _least("weight of the sound canary after all of them", weight, 5),
+        least("weight of the sound canary after all of them", weight, 5),
     ]
-
-
-def shadow(folder: Path, rounds: int, seconds: float) -> Figures:
-    """Measure what a shadow adds to stable's latencies at a fixed rate, in turns."""
-    products = {version: network_product(folder / str(version), seed=version) for version in (1, 2)}
-    question = body(Case(INVOKE, 1, 1))
-    found: dict[str, list[Sent]] = {"without": [], "with": []}
-    with gateway(folder, products, question, stable=1) as ours:
-        for number in range(2 * rounds + 1):
-            with_shadow = number % 2 == 0
-            ours.route(products, stable=1, **({"shadow": 2} if with_shadow else {}))
-            ours.wait()
-            sent = send(ours.port, INVOKE, question, SHADOW_RATE, seconds)
-            if number:  # the first warms everything up
-                found["with" if with_shadow else "without"].append(sent)
-            if with_shadow:
-                report = ours.status()["reports"][MODEL]["shadow"]
-    p50, p99 = ({name: [_ms(each.took_s, q) for each in runs] for name, runs in found.items()} for q in (0.5, 0.99))
-    added = [shadowed - alone for shadowed, alone in zip(p99["with"], p99["without"], strict=True)]
-    late = statistics.median(_ms(each.late_s, 0.99) for runs in found.values() for each in runs)
-    mirrored = report["mirrored"] / (report["mirrored"] + report["dropped"])
-    name = f"a shadow adds to stable's p99 at {SHADOW_RATE:,} requests/s, ms"
-    return [
-        _most(name, statistics.median(added), MOST_SHADOW_MS),
-        _stated("shadow: p50 without / with, ms", [round(statistics.median(each), 3) for each in p50.values()]),
-        _stated("shadow: p99 without / with, ms", [round(statistics.median(each), 3) for each in p99.values()]),
-        _stated("shadow: p99 by which the client itself was late, ms", round(late, 3)),
-        _least("shadow: part of the requests that was mirrored", mirrored, 0.99),
-    ]
-
-
-def _ms(seconds: np.ndarray, q: float) -> float:
-    return 1000 * float(np.quantile(seconds, q))
 
 
 def swaps(folder: Path, rounds: int, seconds: float) -> Figures:
@@ -140,12 +104,12 @@ def swaps(folder: Path, rounds: int, seconds: float) -> Figures:
                 ours.wait()
 
         during = clients(ours.port, swap)
-    p99_ms = [_ms(np.array([each.took_s for each in seen]), 0.99) for seen in (steady, during)]
+    p99_ms = [ms(np.array([each.took_s for each in seen]), 0.99) for seen in (steady, during)]
     return [
-        _most(f"failed of {len(during):,} requests over {SWAPS} swaps", sum(each.is_failed for each in during), 0),
-        _most("torn answers among them", sum(each.is_torn for each in during), 0),
-        _most("p99 while swapping / steady", p99_ms[1] / p99_ms[0], MOST_SWAP_RATIO),
-        _stated("p99 steady / while swapping, ms", [round(each, 3) for each in p99_ms]),
+        most(f"failed of {len(during):,} requests over {SWAPS} swaps", sum(each.is_failed for each in during), 0),
+        most("torn answers among them", sum(each.is_torn for each in during), 0),
+        most("p99 while swapping / steady", p99_ms[1] / p99_ms[0], MOST_SWAP_RATIO),
+        stated("p99 steady / while swapping, ms", [round(each, 3) for each in p99_ms]),
     ]
 
 
@@ -169,13 +133,13 @@ def broken(folder: Path, rounds: int, seconds: float) -> Figures:
             reached.append(report["canary"]["requests"] if report["weight"] == 0 else 1_000)
         connection.close()
     return [
-        _most(
+        most(
             f"requests of a broken canary until weight 0, p95 of {TRIALS}",
             _quantile(reached, 0.95),
             MOST_CANARY_REQUESTS,
         ),
-        _stated("the same, median and most", [_quantile(reached, 0.5), max(reached)]),
-        _most("requests that failed meanwhile", failed, 0),
+        stated("the same, median and most", [_quantile(reached, 0.5), max(reached)]),
+        most("requests that failed meanwhile", failed, 0),
     ]
 
 
@@ -195,9 +159,9 @@ def rollback(folder: Path, rounds: int, seconds: float) -> Figures:
             took_s.append(max(each.at_s for each in seen if each.version == 2) - written_s[0])
     name = f"rollback: snapshot until the last answer of the bad version, s, most of {ROLLBACKS}"
     return [
-        _most(name, max(took_s), MOST_ROLLBACK_S),
-        _stated("rollback: the same, median, s", round(statistics.median(took_s), 3)),
-        _most("rollback: failed and torn meanwhile", wrong, 0),
+        most(name, max(took_s), MOST_ROLLBACK_S),
+        stated("rollback: the same, median, s", round(statistics.median(took_s), 3)),
+        most("rollback: failed and torn meanwhile", wrong, 0),
     ]
 
 
@@ -226,18 +190,6 @@ def _scraped(port: int) -> Iterator[None]:
 
 def _quantile(values: list[int], q: float) -> float:
     return float(np.quantile(values, q, method="higher"))
-
-
-def _least(name: str, value: float, limit: float) -> dict[str, Any]:
-    return {"figure": f"{name}, at least", "value": round(value, 3), "limit": limit, "holds": value >= limit}
-
-
-def _most(name: str, value: float, limit: float) -> dict[str, Any]:
-    return {"figure": f"{name}, at most", "value": round(value, 3), "limit": limit, "holds": value <= limit}
-
-
-def _stated(name: str, value: Any) -> dict[str, Any]:
-    return {"figure": name, "value": str(value), "limit": "-", "holds": True}
 
 
 PARTS = {"cost": cost, "shadow": shadow, "swaps": swaps, "broken": broken, "rollback": rollback}

@@ -8,8 +8,8 @@ asks a registry nor a ledger. A process is one event loop; several can share a p
 - `gateway` answers, `admission` and `unknown_paths` refuse, `information` tells; `model_table` is what is served at
   one moment;
 - `asked` is one request and what each version made of it, `served_model` one version in memory, `traffic` whose turn it
-  is: `split` draws the canary's users, `bulkhead` keeps what may hang apart, `mirror` asks the shadow, `labels` takes
-  what would have been right;
+  is: `split` draws the canary's users, `bulkhead` keeps what may hang apart, `mirroring` asks the shadow, `labels`
+  takes what would have been right;
 - `inference_v2` (with `infer_tensors`, `binary_tensors`), `invocations` (with `csv_rows`) and `tensorflow_rest` (with
   `tensorflow_model`) speak the three protocols, each of which is a `protocol` to the rest;
 - `json_body`, `json_rows`, `nesting`, `columns` and `input_plan` turn raw values into tensors, and say which value is

@@ -18,7 +18,7 @@ from components.errors import BadInputError
 from components.runtime.protocol import Stop
 from components.serving.asked import Asked, Attempt, bad_event, failed
 from components.serving.bulkhead import Bulkhead, BulkheadFullError
-from components.serving.mirror import Mirror
+from components.serving.mirroring.mirror import Mirror
 from components.serving.refusals import RequestRefusedError
 from components.serving.reply import Reply
 from components.serving.served_model import ServedModel

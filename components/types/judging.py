@@ -51,7 +51,7 @@ class ShadowReport:
     mirrored: int
     """Requests that both answered."""
     dropped: int
-    """Requests that were not mirrored because the shadow's queue was full."""
+    """Requests that were not compared: too many waited for the shadow, or its process died with their answers."""
     bad: Mapping[str, int]
     """The shadow's own bad events by kind."""
     stable_bad: Mapping[str, int]

@@ -6,7 +6,7 @@ To wire it into a gateway:
   ``gateway.judges[model]``; ``close()`` the one before;
 - send canary traffic only while ``judge.weight`` says so, and mirror only while not ``judge.stopped``;
 - in the thread that runs a canary or a shadow: ``with judge.running(role): …`` (a process that dies in there is seen);
-- ``answered``, ``mirrored``, ``dropped`` and ``labelled`` are called on the event loop;
+- ``answered``, ``mirrored``, ``dropped``, ``shadow_died`` and ``labelled`` are called on the event loop;
 - the server calls ``flush()`` and ``obey_kill_switch()`` of every judge several times a second (`pulse`).
 """
 

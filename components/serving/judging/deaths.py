@@ -39,8 +39,12 @@ def deaths(rollout: RolloutBoard, split: TrafficSplit, board: Board) -> list[tup
     return found
 
 
+def native_death(exit_code: int | None) -> str | None:
+    """Return the signal by which native code ended a process; None where anything else did."""
+    return signal.Signals(-exit_code).name if exit_code is not None and exit_code in _NATIVE else None
+
+
 def _sentence(exit_code: int | None, role: str, version: int) -> str | None:
-    if exit_code is None or exit_code not in _NATIVE:
+    if (name := native_death(exit_code)) is None:
         return None
-    name = signal.Signals(-exit_code).name
     return f"a gateway process died of {name} while the {role}, version {version}, computed"

@@ -17,7 +17,7 @@ from components.judge.latency import bin_of
 from components.serving.board import Board
 from components.serving.board.layout import INDEX_OF_KIND, INDEX_OF_ROLE, KINDS, ROLES
 from components.serving.judging.brakes import Brakes
-from components.serving.judging.deaths import deaths
+from components.serving.judging.deaths import deaths, native_death
 from components.serving.judging.drift_counts import DriftCounts
 from components.serving.judging.evidence import CANARY, SHADOW, STABLE
 from components.serving.judging.predictions import Outputs, differ, label_of, value_of
@@ -164,8 +164,13 @@ class LiveJudge:
         self._pair(user, _SLOW, shadow=shadow_slow, stable=stable_slow)
 
     def dropped(self) -> None:
-        """Count a request that was not mirrored because the shadow's queue was full."""
+        """Count a request that was not mirrored because too many waited, or whose answer its process took along."""
         self._rollout.own["pairs"]["dropped"] += 1
+
+    def shadow_died(self, exit_code: int | None) -> None:
+        """Stop the shadow if its own process died of what only its native code does; `mirrored` counts the request."""
+        if (name := native_death(exit_code)) is not None:
+            self._brakes.trip(f"the process of the shadow, version {self.split.shadow}, died of {name}")
 
     def labelled(self, request: int, label: Any) -> bool:
         """Take a request's true label; return whether its prediction is still known (one row, recent, not labelled).

@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import threading
 import time
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from components.serving.split import key_of, takes_canary
@@ -218,6 +220,43 @@ def under_load():
         asker.join(20)
     assert [wrong for asker in askers for wrong in asker.wrong] == []
     assert sum(asker.answers for asker in askers) > 100
+
+
+def shadow_process(running):
+    """The process in which the shadow computes; None while there is none."""
+    found = psutil.Process(running.process.pid).children()
+    return next((each for each in found if "components.serving.mirroring.child" in each.cmdline()), None)
+
+
+def test_no_client_notices_that_the_shadows_process_dies_and_a_crash_stops_the_shadow(routed, under_load):
+    routed.move(2, stable=1, shadow=2)
+    under_load(routed.port, clients=2)
+    for _ in range(2):
+        routed.wait_for(lambda: shadow_process(routed) is not None)
+        before, mirrored = shadow_process(routed), report(routed)["shadow"]["mirrored"]
+        before.kill()
+        routed.wait_for(lambda gone=before: shadow_process(routed) not in (None, gone))
+        routed.wait_for(lambda mirrored=mirrored: report(routed)["shadow"]["mirrored"] > mirrored + 50)
+    assert sum(report(routed)["shadow"]["bad"].values()) <= 2
+    assert report(routed)["breaker"] is None
+    shadow_process(routed).send_signal(signal.SIGSEGV)
+    routed.wait_for(lambda: report(routed)["breaker"] is not None)
+    assert "the shadow, version 2, died of SIGSEGV" in report(routed)["breaker"]
+
+
+@pytest.mark.parametrize("end", ["the gateway stops", "the gateway is killed", "stable goes on alone"])
+def test_a_shadows_process_ends_with_what_it_was_started_for(routed, end):
+    routed.move(2, stable=1, shadow=2)
+    assert routed.client().ask(1.0, "ann")[0] == 200
+    routed.wait_for(lambda: report(routed)["shadow"]["mirrored"] == 1)
+    process = shadow_process(routed)
+    if end == "the gateway stops":
+        assert routed.stop() == 0
+    elif end == "the gateway is killed":
+        routed.process.kill()
+    else:
+        routed.move(3, stable=1)
+    assert psutil.wait_procs([process], timeout=10)[1] == []
 
 
 def test_no_request_is_lost_or_torn_while_roles_change_hands(routed, under_load, sum_versions):

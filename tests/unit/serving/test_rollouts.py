@@ -31,7 +31,9 @@ pytestmark = pytest.mark.slow
 
 
 class Broken:
-    """A runtime that does something of its own before it answers, or instead."""
+    """A runtime that does something of its own before it answers, or instead; as a shadow, it is asked in a thread."""
+
+    computes_elsewhere = True
 
     def __init__(self, inner, do):
         self.inner = inner
@@ -53,6 +55,10 @@ def fail():
 
 def give_nonsense():
     raise InvalidOutputError("not a number")
+
+
+def hang():
+    time.sleep(30)
 
 
 def surprise():
@@ -296,21 +302,33 @@ def test_a_pinned_version_that_hangs_blocks_nobody(rollout):
     assert (pinned.status, "longer than 1 s" in pinned.error) == (503, True)
 
 
-async def answers_to(gateway, count=40):
+async def answers_to(gateway, count=40, mirror_s=0.0):
     found = []
     for number in range(count):
         body = BODY if number % 5 else {"inputs": {"x": ["one"]}}
         answer = await ask_as(gateway, f"user-{number}", body=body, x_request_id=f"r{number}")
         found.append((answer.status, answer.headers, answer.body))
-    await asyncio.sleep(0.4)
+    await until(lambda: mirrored(gateway) == sum(number % 5 != 0 for number in range(count)), mirror_s)
     return found
 
 
-@pytest.mark.parametrize("do", [None, fail, give_nonsense, surprise, lambda: time.sleep(30)])
+async def until(condition, time_s=10.0):
+    """Wait for something that happens on the event loop, though not for ever."""
+    end = time.monotonic() + time_s
+    while not condition() and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+
+
+def mirrored(gateway):
+    shadow = gateway.judges["sum"].report().shadow
+    return 0 if shadow is None else shadow.mirrored
+
+
+@pytest.mark.parametrize("do", [None, fail, give_nonsense, surprise, hang])
 def test_a_shadow_changes_no_byte_of_any_answer(rollout, do):
     alone = run(answers_to(rollout()))
     gateway = rollout(do, shadow=OTHER)
-    assert run(answers_to(gateway)) == alone
+    assert run(answers_to(gateway, mirror_s=0.4 if do is hang else 20.0)) == alone
     shadow = gateway.judges["sum"].report().shadow
     assert shadow.mirrored <= 32
     if do is None:
@@ -321,12 +339,12 @@ def test_a_shadow_changes_no_byte_of_any_answer(rollout, do):
 
 def test_a_shadow_of_another_signature_is_asked_in_its_own_words(rollout):
     gateway = rollout(product=3, shadow=OTHER)
-    run(answers_to(gateway, 10))
+    run(answers_to(gateway, 10, mirror_s=20.0))
     assert happened(gateway.judges["sum"].report().shadow.bad) == {"server_error": 8}
 
 
 def test_the_shadows_queue_is_bounded_and_what_does_not_fit_is_counted(rollout, monkeypatch):
-    monkeypatch.setattr("components.serving.mirror.WAITING", 5)
+    monkeypatch.setattr("components.serving.mirroring.thread_lane.WAITING", 5)
     gate = threading.Event()
     gateway = rollout(lambda: gate.wait(20), shadow=OTHER)
 
@@ -390,7 +408,7 @@ def test_the_log_hears_of_who_answered_of_a_shadow_and_of_no_bad_request(rollout
     async def scenario():
         await ask_as(gateway, "ann", x_request_id="r1")
         await ask_as(gateway, "ann", x_request_id="r2", body={"inputs": {"x": ["one"]}})
-        await asyncio.sleep(0.2)
+        await until(lambda: len(log.rows) > 1)
 
     run(scenario())
     assert log.rows == [
@@ -436,8 +454,8 @@ def test_a_question_about_health_that_is_none_is_refused(rollout, ask, query, st
 def test_a_stopped_shadow_is_asked_no_more(rollout):
     gateway = rollout(shadow=OTHER)
     gateway.judges["sum"]._rollout.stops.kill()
-    run(answers_to(gateway, 10))
-    assert gateway.judges["sum"].report().shadow.mirrored == 0
+    run(answers_to(gateway, 10, mirror_s=0.4))
+    assert mirrored(gateway) == 0
 
 
 def test_a_prediction_is_the_same_with_and_without_a_stop(sums):
