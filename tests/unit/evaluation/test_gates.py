@@ -187,7 +187,7 @@ class TestChampion:
         found = verdict_of("champion", evidence(champion=UnscorableChampion(CHAMPION, "column `x` is missing")))
         assert not found.passed
         assert "column `x` is missing" in found.reasons[0]
-        assert f"`towpath waive m {CANDIDATE[:12]} --reason" in found.reasons[0]
+        assert f"`towpath waive small {CANDIDATE[:12]} --reason" in found.reasons[0]
 
     @pytest.mark.parametrize(
         ("champion", "candidate", "reason"),
