@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.errors import AlreadyRunningError, InfrastructureError, UnknownNameError
+from components.errors import AlreadyRunningError, ConfigError, InfrastructureError, UnknownNameError
 from components.stage.config import nearest
 from components.types.release import Environment
 from pipelines.release.client import Client
+from pipelines.release.environment_config import ProcessTargetSection
 from pipelines.release.environments import GATEWAY_TOKEN_VARIABLE, EnvironmentConfig, load_environment
 from pipelines.release.requests import read_signature, request_body, split_rows
 from pipelines.release.snapshot import write_snapshot
@@ -46,6 +47,7 @@ def run_gateway(model: str | None, port: int | None, root: Path = Path(), env: s
         ConfigError: something in the environment's file is wrong.
     """
     where = load_environment(env, root)
+    _processes(where)
     _prepare(where, model)
     address = ["--host", "127.0.0.1", "--port", str(_port(where, port))]
     command = [sys.executable, "-m", "components.serving", *gateway_options(where), *address]
@@ -62,6 +64,7 @@ def start_gateway(model: str | None, port: int | None, root: Path = Path(), env:
         InfrastructureError: it did not start.
     """
     where = load_environment(env, root)
+    _processes(where)
     serves = _prepare(where, model)
     running = where.gateway()
     if running and port is not None and urlsplit(running.url).port != port:
@@ -72,7 +75,7 @@ def start_gateway(model: str | None, port: int | None, root: Path = Path(), env:
 
 def gateway_options(env: EnvironmentConfig) -> list[str]:
     """Return an environment's part of its gateway's command line."""
-    target = env.section.target
+    target = _processes(env)
     logged = ["--log-dir", str(env.log_dir), "--log-rate", str(target.log_rate)] if target.log_rate else []
     kept = ["--snapshot", str(env.router_path), "--state-dir", str(env.board_dir)]
     return [*kept, "--workers", str(target.workers), *logged]
@@ -123,7 +126,22 @@ def _first_step(env: EnvironmentConfig, model: str) -> str:
 
 
 def _port(env: EnvironmentConfig, port: int | None) -> int:
-    return env.section.target.port if port is None else port
+    return _processes(env).port if port is None else port
+
+
+def _processes(env: EnvironmentConfig) -> ProcessTargetSection:
+    """Return how an environment's gateway runs on this machine.
+
+    Raises:
+        ConfigError: it runs elsewhere.
+    """
+    target = env.section.target
+    if not isinstance(target, ProcessTargetSection):
+        raise ConfigError(
+            f"the gateway of {env.name.value} runs in the cluster (namespace {target.namespace}), so there is nothing "
+            f"to start here; `kubectl apply --kustomize infra/kubernetes/overlays/{env.name.value}` starts it"
+        )
+    return target
 
 
 def _post(url: str, path: str, body: bytes) -> dict[str, Any]:

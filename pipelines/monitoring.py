@@ -14,9 +14,9 @@ from prefect.context import FlowRunContext
 
 from components.errors import BadInputError, InfrastructureError, TowpathError
 from components.types.monitoring import MonitoringReport
-from components.types.release import Environment
 from pipelines.config import model_names
 from pipelines.release.environments import EnvironmentConfig, load_environment
+from pipelines.release.own import own_environments
 from pipelines.retrying import TASK_OPTIONS
 from pipelines.watch.look import begin
 from pipelines.watch.publish import WrittenReport
@@ -46,7 +46,7 @@ def monitoring_flow(
 
     Args:
         models: The models; empty for all that are configured.
-        environments: Where; empty for everywhere.
+        environments: Where; empty for all that are this installation's.
         window: How far back to look instead of as each model is configured: ``30m``, ``1h``, ``7d``.
         since: The first moment to look at instead, in ISO 8601; without a zone it is UTC.
 
@@ -58,7 +58,7 @@ def monitoring_flow(
     start = _moment(since)
     looked: list[Looked] = []
     failed: list[str] = []
-    for name in environments or tuple(each.value for each in Environment):
+    for name in environments or own_environments():
         env = load_environment(name)
         try:
             chosen = models or _served(env)

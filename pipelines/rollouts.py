@@ -23,10 +23,10 @@ from pydantic import SecretStr
 
 from components.errors import ConflictError, InfrastructureError, TowpathError
 from components.release.records import Approval, Decision
-from components.types.release import Environment
 from pipelines.release.actors import who
 from pipelines.release.approvals import Waiting, speak, waiting
 from pipelines.release.environments import load_environment
+from pipelines.release.own import own_environments
 from pipelines.release.reconcile import Drift, reconcile
 from pipelines.release.tick import Ticked, tick_all
 
@@ -59,7 +59,7 @@ def rollouts_flow(environments: tuple[str, ...] = ()) -> tuple[Ticked, ...]:
     """Repair what does not follow the ledger, then look once at every rollout; running it twice does no harm."""
     looked: list[Ticked] = []
     failed: list[str] = []
-    for env in environments or tuple(each.value for each in Environment):
+    for env in environments or own_environments():
         try:
             _reconcile(env)
         except TowpathError as error:  # what cannot be repaired keeps nothing from its look

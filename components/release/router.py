@@ -16,7 +16,7 @@ from components.errors import FaultError, InfrastructureError
 from components.release import kill_switch, routes
 from components.stage.files import write_json
 from components.types import record
-from components.types.kill_switch import Killed
+from components.types.kill_switch import FOLDER, Killed
 from components.types.release import JudgeSettings, ModelRoute, PlacedModel, Role, RouterSnapshot, TrafficSplit
 
 _LOCK_WAIT_S = 10.0
@@ -146,6 +146,10 @@ class RouterFile:
             return kill_switch.killed(self.path.parent, model)
         except OSError as error:
             raise InfrastructureError(f"{self.path.parent} cannot be read: {error.strerror}") from error
+
+    def switch(self, model: str) -> str:
+        """Return where a model's kill switch lies, for people."""
+        return str(self.path.parent / FOLDER / model)
 
     def _change(
         self, model: str, change: Callable[[ModelRoute], ModelRoute], judge: JudgeSettings | None = None

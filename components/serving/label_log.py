@@ -1,14 +1,15 @@
 """The labels that a gateway was sent, kept beside its predictions: one file of JSON lines a day. Judges none of them.
 
-``<log folder>/.labels/<model>/<day>-w<worker>-<pid>.jsonl``, each line ``{"id": …, "label": …}``; out of sight of
-whoever scans the folder for Parquet. The judge takes labels while a rollout goes on; a look at the traffic takes them
-from here, whenever they came. Days older than `KEPT_DAYS` are deleted when a new day begins.
+``<log folder>/.labels/<model>/<day>-w<worker>-<host>-<pid>.jsonl``, each line ``{"id": …, "label": …}``; out of sight
+of whoever scans the folder for Parquet. The judge takes labels while a rollout goes on; a look at the traffic takes
+them from here, whenever they came. Days older than `KEPT_DAYS` are deleted when a new day begins.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ class LabelLog:
     def __init__(self, folder: Path, worker: int) -> None:
         """Take the prediction log's folder; nothing is made before the first label comes."""
         self._root = folder / LABELS
-        self._mine = f"w{worker}-{os.getpid()}{_SUFFIX}"
+        self._mine = f"w{worker}-{socket.gethostname()}-{os.getpid()}{_SUFFIX}"
         self._days: dict[str, date] = {}
         """By model: the day of its file."""
         self._has_failed = False

@@ -27,10 +27,10 @@ def tick(
     json: JsonOption = False,
 ) -> None:
     """Look once at every rollout: apply what is open, judge, and move on, hold, pause or roll back."""
-    from components.types.release import Environment
     from pipelines.release.environments import load_environment
+    from pipelines.release.own import own_environments
 
-    names = [env] if env else [each.value for each in Environment]
+    names = [env] if env else own_environments()
     for name in names:
         load_environment(name)  # a wrong name or file is found before the first look
     if not every:
@@ -55,11 +55,11 @@ def reconcile(
     json: JsonOption = False,
 ) -> None:
     """Compare traffic and MLflow's aliases with the ledger, report drift, and repair it."""
-    from components.types.release import Environment
     from pipelines.release.environments import load_environment
+    from pipelines.release.own import own_environments
     from pipelines.release.reconcile import reconcile as compare
 
-    names = [env] if env else [each.value for each in Environment]
+    names = [env] if env else own_environments()
     drifts = [drift for name in names for drift in compare(load_environment(name), repair=not dry_run)]
     if json:
         print_json(drifts)

@@ -57,6 +57,26 @@ class ProcessTargetSection(Section):
     """The share of the requests that are logged as Parquet, with their inputs; 0 logs none."""
 
 
+class KubernetesTargetSection(Section):
+    """The gateway's pods in a cluster (infra/kubernetes); releases run in the same cluster's network."""
+
+    kind: Literal["kubernetes"]
+    namespace: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    most_pods: int = Field(default=5, ge=1, le=1000)
+    """How many pods there may ever be: the autoscaler's `maxReplicas` and one for an update. Each judges alone, and
+    together they are to stop a good release no more often than one would."""
+    port: int = Field(default=8082, ge=1, le=65535)
+    """Where a pod listens."""
+    context: str | None = None
+    """A context of the kubeconfig; null means the cluster in which the release runs."""
+    ready_s: float = Field(default=90.0, gt=0, allow_inf_nan=False)
+    """How long the pods may take to load a version."""
+
+
+TargetSection = Annotated[ProcessTargetSection | KubernetesTargetSection, Field(discriminator="kind")]
+"""Where traffic goes, by kind: this is the table of kinds."""
+
+
 class TritonSection(Section):
     """A model repository in NVIDIA Triton's layout, renewed with every event."""
 
@@ -100,11 +120,16 @@ class EnvironmentSection(Section):
     """The variable with this environment's ledger URL; while it is unset, this machine's ledger."""
     registry: Variable | None = None
     """The variable with this environment's MLflow address; while it is unset, the common one."""
-    target: ProcessTargetSection = ProcessTargetSection()
+    target: TargetSection = ProcessTargetSection()
     publishers: tuple[PublisherSection, ...] = ()
     """What else is told where versions stand."""
     actors: Mapping[Annotated[str, Field(pattern=r"^\S+$")], ActorSection] = Field(default_factory=dict)
     """Who may act, by the name that versions carry as their author. Empty: whoever uses this machine."""
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _is_a_process_unless_it_says_otherwise(cls, value: object) -> object:
+        return {"kind": "process", **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> EnvironmentSection:

@@ -14,8 +14,8 @@ from components.release.ledger import Ledger
 from components.release.plan import ReleasePlan, load_plan
 from components.release.store import Store
 from components.stage.config import check_section, nearest, read_yaml
-from components.types.release import Environment, ModelRef, PlacedModel
-from pipelines.release.environment_config import EnvironmentSection
+from components.types.release import Environment, JudgeSettings, ModelRef, PlacedModel
+from pipelines.release.environment_config import EnvironmentSection, KubernetesTargetSection
 from pipelines.services.local import gateway_service
 from pipelines.services.process import Service, find_service
 from pipelines.state import ROUTER, STATE, STORE, ledger_url
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from components.release.publishers.protocol import Publisher
     from components.release.records import Event, Slot
     from components.release.router import RouterFile
+    from components.release.targets.kubernetes_router import RouterConfigMap
+    from pipelines.release.cluster import Cluster
 
 ENVIRONMENTS_DIR = Path("pipelines/configs/environments")
 GATEWAY_TOKEN_VARIABLE = "TOWPATH_GATEWAY_TOKEN"  # noqa: S105 - the variable's name, not a token
@@ -112,8 +114,10 @@ class EnvironmentConfig:
         """Where its predictions are logged."""
         return self.router_path.parent / "log" if self.name is Environment.LOCAL else self.folder / "log"
 
-    def router(self) -> RouterFile:
-        """Return its gateway's snapshot."""
+    def router(self) -> RouterFile | RouterConfigMap:
+        """Return its gateway's snapshot; nothing is asked yet."""
+        if self._cluster is not None:
+            return self._cluster.router()
         from components.release.router import RouterFile
 
         return RouterFile(self.router_path)
@@ -157,6 +161,10 @@ class EnvironmentConfig:
             fetch_product(self.registry(), ref, self.store())
         return PlacedModel(ref, self.store().path(ref.digest).resolve(), recorded.runtime)
 
+    def judge(self, plan: ReleasePlan) -> JudgeSettings:
+        """Return what the judges beside this environment's traffic are told under a plan."""
+        return plan.judge_settings if self._cluster is None else self._cluster.judge(plan.judge_settings)
+
     def target(self, model: str, plan: ReleasePlan | None = None) -> DeploymentTarget:
         """Return where a model's traffic goes.
 
@@ -167,17 +175,14 @@ class EnvironmentConfig:
         Raises:
             UnknownNameError: there is no such plan.
         """
+        judge = self.judge(plan or self.plan())
+        if self._cluster is not None:
+            return self._cluster.target(model, self.place, judge)
+        from components.release.router import RouterFile
         from components.release.targets.process import ProcessTarget
 
-        return ProcessTarget(
-            model,
-            self.router(),
-            self.gateway_url,
-            self.place,
-            (plan or self.plan()).judge_settings,
-            os.environ.get(GATEWAY_TOKEN_VARIABLE) or None,
-            self.section.target.ready_s,
-        )
+        router, ready_s = RouterFile(self.router_path), self.section.target.ready_s
+        return ProcessTarget(model, router, self.gateway_url, self.place, judge, self._gateway_token, ready_s)
 
     def plan(self, name: str | None = None) -> ReleasePlan:
         """Return a release plan, by default this environment's own.
@@ -239,6 +244,18 @@ class EnvironmentConfig:
                 f"{', '.join(self.publisher_names()) or 'none'}"
             )
         publish(self, section, slot, event)
+
+    @property
+    def _gateway_token(self) -> str | None:
+        return os.environ.get(GATEWAY_TOKEN_VARIABLE) or None
+
+    @cached_property
+    def _cluster(self) -> Cluster | None:
+        if not isinstance(self.section.target, KubernetesTargetSection):
+            return None
+        from pipelines.release.cluster import Cluster
+
+        return Cluster(self.section.target, self._gateway_token)
 
     @cached_property
     def _ledger(self) -> Ledger:

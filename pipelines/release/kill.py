@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from components.errors import ConflictError, FaultError, UnknownNameError
 from components.stage.config import nearest
-from components.types.kill_switch import EVERY_REV, FOLDER
+from components.types.kill_switch import EVERY_REV
 from pipelines.release.environments import EnvironmentConfig
 
 
@@ -35,7 +35,7 @@ def plan_kill(env: EnvironmentConfig, model: str) -> Kill:
         ConflictError: the model has no canary here.
     """
     router = env.router()
-    until = f"until {router.path.parent / FOLDER / model} is deleted and it is released anew"
+    until = f"until {router.switch(model)} is deleted and it is released anew"
     try:
         models = router.read().models
     except FaultError as error:

@@ -24,6 +24,6 @@ def write_snapshot(env: EnvironmentConfig) -> RouterSnapshot:
         split = split_of(slot)
         placed = [env.place(ledger.version(slot.model, number).ref) for number in sorted(split.versions)]
         loaded = {str(each.ref.version): each for each in placed}
-        judge = stored_plan(env, slot, subject)[1].judge_settings
+        judge = env.judge(stored_plan(env, slot, subject)[1])
         routes[slot.model] = ModelRoute(split, loaded, judge)
     return env.router().renew(routes)

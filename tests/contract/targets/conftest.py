@@ -12,7 +12,16 @@ from bench.products import sum_product
 from components.release.store import Store
 from components.stage.files import write_json
 from components.types.product import GRAPH_FILE, SIGNATURE_FILE
-from tests.contract.targets.places import BROKEN, VERSIONS, GatewayPlace, GatewayProcess, MemoryPlace, Place
+from tests.contract.targets.places import (
+    BROKEN,
+    VERSIONS,
+    GatewayPlace,
+    GatewayProcess,
+    MemoryPlace,
+    Place,
+    Pods,
+    PodsPlace,
+)
 
 
 @pytest.fixture
@@ -47,12 +56,30 @@ def gateway_place(gateway: GatewayProcess, store: Store, digests: dict[int, str]
     return GatewayPlace(gateway, store, digests)
 
 
-@pytest.fixture(params=["memory", pytest.param("process", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module")
+def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
+    """Return the pods of a stand-in for a cluster, for all tests of a module."""
+    made = Pods(tmp_path_factory.mktemp("pods"))
+    made.start()
+    yield made
+    made.stop()
+    made.cluster.stop()
+
+
+@pytest.fixture
+def pods_place(pods: Pods, store: Store, digests: dict[int, str]) -> PodsPlace:
+    return PodsPlace(pods, store, digests)
+
+
+PLACES = {"process": "gateway_place", "kubernetes (recorded API)": "pods_place"}
+
+
+@pytest.fixture(params=["memory", *(pytest.param(each, marks=pytest.mark.slow) for each in PLACES)])
 def place(request: pytest.FixtureRequest) -> Place:
     """Return each place that is to keep the contract."""
     if request.param == "memory":
         return MemoryPlace()
-    found: GatewayPlace = request.getfixturevalue("gateway_place")
+    found: GatewayPlace = request.getfixturevalue(PLACES[request.param])
     return found
 
 

@@ -15,10 +15,18 @@ from typing import Protocol
 from components.release.protocol import DeploymentTarget
 from components.release.router import RouterFile
 from components.release.store import Store
+from components.release.targets.following import FollowingTarget
+from components.release.targets.kubernetes_api import KubernetesApi, Pod
+from components.release.targets.kubernetes_pods import GatewayPods
+from components.release.targets.kubernetes_router import KILL_MAP, ROUTER_MAP, SNAPSHOT_KEY, RouterConfigMap
+from components.release.targets.kubernetes_target import KubernetesTarget
 from components.release.targets.memory import MemoryTarget
 from components.release.targets.process import ProcessTarget
+from components.stage.files import write_text
+from components.types.kill_switch import FOLDER
 from components.types.product import GRAPH_FILE
 from components.types.release import JudgeSettings, ModelRef, PlacedModel
+from tests.contract.targets.kubernetes_stand_in import NAMESPACE, StandIn
 
 ROOT = Path(__file__).resolve().parents[3]
 VERSIONS = (1, 2, 3)
@@ -120,7 +128,7 @@ class GatewayPlace:
     def __init__(self, gateway: GatewayProcess, store: Store, digests: dict[int, str], ready_s: float = 20.0) -> None:
         self.model, self.gateway = next(_names), gateway
         self._store, self._digests = store, dict(digests)
-        self.target: ProcessTarget = ProcessTarget(
+        self.target: FollowingTarget = ProcessTarget(
             self.model, gateway.router, lambda: gateway.url, self._placed, JudgeSettings(), TOKEN, ready_s
         )
 
@@ -159,3 +167,64 @@ class GatewayPlace:
 
     def start(self) -> None:
         self.gateway.start()
+
+
+class Pods:
+    """Two gateway processes that stand for pods of a cluster; their files are what a kubelet brings them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster = StandIn()
+        self.gateways: dict[str, GatewayProcess] = {}
+        for name in ("gateway-a", "gateway-b"):
+            (folder / name).mkdir()
+            self.gateways[name] = gateway = GatewayProcess(folder / name)
+            self.cluster.add_pod(name, "127.0.0.1", lambda which, data, gateway=gateway: _bring(gateway, which, data))
+
+    def address(self, pod: Pod) -> str:
+        return self.gateways[pod.name].url
+
+    def start(self) -> None:
+        for gateway in self.gateways.values():
+            gateway.start()
+
+    def stop(self) -> None:
+        for gateway in self.gateways.values():
+            gateway.stop()
+
+
+def _bring(gateway: GatewayProcess, name: str, data: dict[str, str]) -> None:
+    """Renew a pod's files as a kubelet does: each ConfigMap is a folder, each key a file that is replaced whole."""
+    folder = gateway.router.path.parent
+    if name == ROUTER_MAP:
+        write_text(gateway.router.path, data[SNAPSHOT_KEY])
+    elif name == KILL_MAP:
+        for model, text in data.items():
+            write_text(folder / FOLDER / model, text)
+
+
+class PodsPlace(GatewayPlace):
+    """One model in gateway pods; whoever asks comes to one after the other."""
+
+    def __init__(self, pods: Pods, store: Store, digests: dict[int, str]) -> None:
+        super().__init__(next(iter(pods.gateways.values())), store, digests)
+        self.pods = pods
+        self._turn = itertools.cycle(pods.gateways.values())
+        api = KubernetesApi(NAMESPACE, pods.cluster.connect)
+        asked = GatewayPods(api, pods.address, TOKEN)
+        self.router = RouterConfigMap(api, asked.tell)
+        self.target = KubernetesTarget(
+            self.model, self.router, asked, self._placed, JudgeSettings(), ready_s=20.0, poll_s=0.05
+        )
+
+    def answering(self) -> int:
+        self.gateway = next(self._turn)
+        return super().answering()
+
+    def state(self) -> str:
+        return json.dumps(self.pods.cluster.data(ROUTER_MAP))
+
+    def stop(self) -> None:
+        self.pods.stop()
+
+    def start(self) -> None:
+        self.pods.start()

@@ -218,7 +218,7 @@ def test_recorded_the_reason_of_a_worker_is_told_at_once_and_the_version_let_go_
     recorded.says(worker())
     known = threading.Timer(0.2, recorded.says, [worker(problem="version 1 was not loaded: no graph")])
     known.start()
-    with pytest.raises(FaultError, match="version 1 of taxi cannot be loaded by worker 0: .*no graph"):
+    with pytest.raises(FaultError, match="version 1 of taxi cannot be loaded by worker 0 of the gateway: .*no graph"):
         target.deploy(Role.CANARY, REF)
     assert router.route_of("taxi").loaded == {}
 

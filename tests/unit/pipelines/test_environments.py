@@ -86,7 +86,10 @@ def test_an_unknown_environment_is_answered_with_the_nearest_name(root: Path) ->
     ("text", "answer"),
     [
         ("environment: {plan: demo, targt: {}}", r"unknown key `environment.targt` \(did you mean `target`\?\)"),
-        ("environment: {plan: demo, target: {worker: 2}}", r"environment.target.worker` \(did you mean `workers`\?\)"),
+        (
+            "environment: {plan: demo, target: {worker: 2}}",
+            r"environment.target.process.worker` \(did you mean `workers`\?\)",
+        ),
         ("environment: {plan: demo, publishers: [{kind: tritn, root: x}]}", "environment.publishers"),
         (
             "environment: {plan: demo, publishers: [{kind: webhook, url: https://x.example, secrt: A}]}",
@@ -97,7 +100,7 @@ def test_an_unknown_environment_is_answered_with_the_nearest_name(root: Path) ->
             "publishers",
         ),
         ("environment: {plan: demo, ledger: 'sqlite:///x.db'}", "environment.ledger"),
-        ("environment: {plan: demo, target: {workers: 0}}", "environment.target.workers"),
+        ("environment: {plan: demo, target: {workers: 0}}", "environment.target.process.workers"),
         ("environment: {}", "key `environment.plan`"),
         ("environmnt: {}", "expected one key `environment`, found environmnt"),
         ("environment: {plan: demo, publishers: [{kind: triton, root: a}, {kind: triton, root: b}]}", "two publishers"),
