@@ -8,11 +8,11 @@ from components.errors import ConfigError
 from components.stage.config import nearest
 from components.types.release import Environment
 
-VARIABLE = "TOWPATH_ENVIRONMENTS"
+VARIABLE = "TOWPATH_OWN_ENVIRONMENTS"
 
 
 def own_environments() -> tuple[str, ...]:
-    """Return the names in ``TOWPATH_ENVIRONMENTS``, between commas; all environments where it is not set.
+    """Return the names in ``TOWPATH_OWN_ENVIRONMENTS``, between commas; all environments where it is not set.
 
     Whoever looked after one whose servers it cannot reach would pause its rollouts.
 

@@ -231,7 +231,7 @@ def test_a_worker_looks_after_the_environments_of_its_namespace(
     for container in containers(of_kind(manifests, "Deployment")["worker"]):
         named = {each["name"]: each.get("value") for each in container["env"]}
         assert named["ENVIRONMENT"] == overlay
-        assert overlay in named["TOWPATH_ENVIRONMENTS"].split(",")
+        assert overlay in named["TOWPATH_OWN_ENVIRONMENTS"].split(",")
         known = {each["name"] for each in yaml.safe_load((root / "infra/prefect.yaml").read_text())["deployments"]}
         assert set(named["SCHEDULES"].split()) <= known
     assert "training" not in str([c["env"] for c in containers(of_kind(manifests, "Deployment")["worker"])])
