@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -184,12 +186,14 @@ class Pods:
         return self.gateways[pod.name].url
 
     def start(self) -> None:
-        for gateway in self.gateways.values():
-            gateway.start()
+        self._each(GatewayProcess.start)
 
     def stop(self) -> None:
-        for gateway in self.gateways.values():
-            gateway.stop()
+        self._each(GatewayProcess.stop)
+
+    def _each(self, act: Callable[[GatewayProcess], None]) -> None:
+        with ThreadPoolExecutor() as threads:  # each waits for its process, and not for the other one's
+            list(threads.map(act, self.gateways.values()))
 
 
 def _bring(gateway: GatewayProcess, name: str, data: dict[str, str]) -> None:
