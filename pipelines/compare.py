@@ -112,7 +112,7 @@ def _training(model: str, training: str, root: Path) -> ComparedTraining:
 def _versions(model: str, root: Path) -> list[ComparedVersion]:
     tracker = open_tracker(root)
     slot, _ = peek(ledger_url(), model, Environment.LOCAL)
-    standing = {slot.previous: "previous", slot.stable: "stable"}
+    standing = {slot.previous: "previous", slot.stable: "stable", slot.candidate: "challenger"}
     return [
         ComparedVersion(
             version.version,

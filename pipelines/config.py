@@ -18,6 +18,7 @@ from components.features.config import FeaturesSection
 from components.monitoring.config import MonitoringSection
 from components.stage.config import CONFIG_DIR, Section, check_section, config_path, nearest, read_yaml
 from components.training.core.config import SECTIONS, TrainingSection
+from pipelines.retraining.config import RetrainingSection
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*(-[a-z0-9_]+)*$")
 
@@ -35,6 +36,8 @@ class ModelSection(Section):
     """What a version must reach; read by the flow, never by a stage."""
     monitoring: MonitoringSection = MonitoringSection()
     """What is looked at in its traffic; read by the monitoring flow."""
+    retraining: RetrainingSection | None = None
+    """When an alarm of monitoring starts a training; off where it is left out."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ class RunOutcome:
     """The training that was chosen on the validation split."""
     version: int | None = None
     """The registered version; stable in the local environment unless registration was not asked for."""
+    challenger: bool = False
+    """Whether it is the local challenger instead, and waits for a person."""
     mlflow_run_id: str | None = None
     flow_run_id: str | None = None
     stages: tuple[StageOutcome, ...] = ()

@@ -1,4 +1,7 @@
-"""From a judged product to a version that is stable locally: bytes, registry, ledger, aliases, router, in order."""
+"""From a judged product to a version that stands locally: bytes, registry, ledger, aliases, router, in order.
+
+It is stable at once, or, where the run was asked for that, the challenger: then nothing moves before a person says so.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from components.monitoring.profile import PROFILE_FILE
 from components.registry.registry import Registry
 from components.registry.request import Lineage, RegisteredVersion, RegistrationRequest
 from components.release.guards.evidence import GATES, GatesEvidence
-from components.release.local import make_stable_locally
+from components.release.local import make_challenger_locally, make_stable_locally
 from components.release.records import Digests, RecordedVersion, Slot
 from components.release.store import Store
 from components.stage.files import file_digest, record_digest
@@ -31,15 +34,30 @@ from pipelines.release.commit import note
 from pipelines.release.environments import EnvironmentConfig, load_environment
 from pipelines.release.lineage import LINEAGE
 from pipelines.release.sinks import sinks_of
+from pipelines.selection import Settled
 from pipelines.stages import changed_stages, model_stages, push_outputs
 from pipelines.state import STORE
 from pipelines.watch.reference import keep_profile
 
 
 def register_and_place(
-    config: ModelConfig, judgement: Judgement, recording: Recording, root: Path, flow_run_id: str
-) -> int:
-    """Push the bytes, register the version, make it stable locally, and let MLflow and the gateway know.
+    config: ModelConfig,
+    judgement: Judgement,
+    recording: Recording,
+    root: Path,
+    flow_run_id: str,
+    *,
+    challenger: bool = False,
+) -> Settled:
+    """Push the bytes, register the version, give it its place, and let MLflow and the gateway know.
+
+    Args:
+        config: The model.
+        judgement: What passed.
+        recording: The run in MLflow.
+        root: The project.
+        flow_run_id: Prefect's.
+        challenger: Whether it becomes the challenger, and not stable. What is the challenger already stays it.
 
     Raises:
         GateRefusedError: evidence is missing or of something else.
@@ -61,14 +79,16 @@ def register_and_place(
         version = registry.register(request)
     Store(root / STORE).put(request.product.directory)
     env = load_environment(Environment.LOCAL.value, root)
-    slot = _place(env, version, request, judgement, code)
+    slot = _place(env, version, request, judgement, code, challenger=challenger)
+    settled = Settled(version.version, challenger=slot.candidate == version.version)
     if left := tuple(problems(apply_outbox(env, version.model))):
+        stands = "the challenger" if settled.challenger else "stable"
         raise InfrastructureError(
-            f"version {version.version} of {version.model} is stable locally at revision {slot.rev}, but not all "
+            f"version {version.version} of {version.model} is {stands} locally at revision {slot.rev}, but not all "
             f"follows yet; run again, or `towpath tick`: {'; '.join(left)}"
         )
     recording.tracker().set_tags(recording.run_id, {"towpath.version": str(version.version)})
-    return version.version
+    return settled
 
 
 def actor() -> str:
@@ -85,6 +105,8 @@ def _place(
     request: RegistrationRequest,
     judgement: Judgement,
     code: CodeLineage,
+    *,
+    challenger: bool,
 ) -> Slot:
     ledger = env.ledger()
     lineage = request.lineage
@@ -117,7 +139,10 @@ def _place(
         gate_config=judgement.gate_config_digest,
         evidence=record_digest(judgement.verdicts),
     )
-    return make_stable_locally(
+    if judgement.slot.candidate == version.version:  # it waits for a person, whoever comes to it again
+        return judgement.slot
+    place = make_challenger_locally if challenger else make_stable_locally
+    return place(
         ledger,
         version.version,
         seen=judgement.slot,

@@ -9,8 +9,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.data.probe import write_probe
@@ -38,6 +38,10 @@ class RunRequest:
     """A training to judge and register instead of the winner."""
     pull: bool = False
     """Whether results that the run cache knows are fetched from the remote: a new checkout has none of their bytes."""
+    challenger: bool = False
+    """Whether what passes is registered as the challenger only, and is stable nowhere until a person accepts it."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Kept with the run in MLflow."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class RunPlan:
     register: bool
     candidate: str | None
     pull: bool = False
+    challenger: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_run(request: RunRequest, root: Path = Path()) -> RunPlan:
@@ -72,7 +78,10 @@ def plan_run(request: RunRequest, root: Path = Path()) -> RunPlan:
     candidate = next(iter(config.select((request.candidate,)))) if request.candidate else None
     forced = _forced(request.force, stages)
     changed = changed_stages(stages, root)
-    return RunPlan(config, trainings, stages, forced, changed, request.register, candidate, request.pull)
+    return RunPlan(
+        config, trainings, stages, forced, changed, request.register, candidate, request.pull, request.challenger,
+        request.tags,
+    )  # fmt: skip
 
 
 def check_request(request: RunRequest, root: Path = Path()) -> None:
@@ -87,6 +96,15 @@ def check_request(request: RunRequest, root: Path = Path()) -> None:
     _forced(request.force, tuple(model_stages(config.name, config.trainings)))
     with _alone(request.model, root):
         pass
+
+
+def is_running(model: str, root: Path = Path()) -> bool:
+    """Return whether a run of the model is going on, on this machine."""
+    try:
+        with _alone(model, root):
+            return False
+    except AlreadyRunningError:
+        return True
 
 
 def planned(request: RunRequest, edited: tuple[str, ...] = (), root: Path = Path()) -> Reasons:
@@ -134,9 +152,10 @@ def run_pipeline(request: RunRequest, view: RunView, root: Path = Path()) -> Run
         write_probe(config.name, config.model.data, root)
         plan = plan_run(request, root)
         if not plan.changed and not plan.forced:
-            version = settled_version(config, plan.trainings, root, plan.candidate) if plan.register else None
-            if version is not None:
-                return RunOutcome(config.name, True, time.monotonic() - begin, version=version)
+            settled = settled_version(config, plan.trainings, root, plan.candidate) if plan.register else None
+            if settled is not None:
+                seconds = time.monotonic() - begin
+                return RunOutcome(config.name, True, seconds, version=settled.version, challenger=settled.challenger)
         return _run_flow(plan, view, root)
 
 

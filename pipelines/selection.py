@@ -87,15 +87,31 @@ def choose(config: ModelConfig, trainings: Sequence[str], root: Path, candidate:
     return Choice(winner, evaluations, "; ".join([sentence, *notes]))
 
 
-def settled_version(config: ModelConfig, trainings: Sequence[str], root: Path, candidate: str | None) -> int | None:
-    """Return the stable version when it is the winner's product, judged by these very gates; else None."""
+@dataclass(frozen=True)
+class Settled:
+    """A version that a run would come to again."""
+
+    version: int
+    challenger: bool
+    """Whether it waits for a person, and is not stable."""
+
+
+def settled_version(config: ModelConfig, trainings: Sequence[str], root: Path, candidate: str | None) -> Settled | None:
+    """Return the stable version or the challenger that waits, if it is the winner's product, judged by these gates."""
     slot, stable = peek(ledger_url(), config.name, Environment.LOCAL)
-    if stable is None:
+    known = {} if stable is None else {Settled(stable.version, challenger=False): stable}
+    if slot.candidate is not None:
+        from components.release.ledger import Ledger
+
+        known[Settled(slot.candidate, challenger=True)] = Ledger(ledger_url()).version(config.name, slot.candidate)
+    if not known:
         return None
     try:
         winner = choose(config, trainings, root, candidate).candidate
     except GateRefusedError:
         return None
     judged = Judged(winner.product_digest, winner.dataset_digest, config.model.gates.digest)
-    same = (winner.product_digest, winner.dataset_digest) == (stable.digest, stable.dataset_digest)
-    return slot.stable if same and was_judged(config.name, judged, root) else None
+    if not was_judged(config.name, judged, root):
+        return None
+    digests = (winner.product_digest, winner.dataset_digest)
+    return next((settled for settled, each in known.items() if (each.digest, each.dataset_digest) == digests), None)

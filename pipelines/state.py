@@ -14,6 +14,7 @@ from components.stage.environment import bare_environment as plain_environment
 STATE = Path(".towpath")
 LOCKS = STATE / "locks"
 CALLS = STATE / "calls"
+CHECKOUTS = STATE / "checkouts"
 STORE = STATE / "store"
 SERVICES = STATE / "services"
 ROUTER = STATE / "gateway" / "router.json"

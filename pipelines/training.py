@@ -33,7 +33,7 @@ from pipelines.recording import Recording
 from pipelines.retrying import TASK_OPTIONS
 from pipelines.run import RunPlan, RunRequest, plan_run
 from pipelines.run_report import record_judgement
-from pipelines.selection import Choice, choose
+from pipelines.selection import Choice, Settled, choose
 from pipelines.stages import Reasons, StageRun, StageRunner, following
 
 Result = TypeVar("Result")
@@ -88,7 +88,9 @@ def record_task(work: Work, flow_run_id: str, flow_run_url: str) -> str:
     """Start the MLflow run; it runs beside the first stages, because importing MLflow takes its time."""
     plan = work.plan
     parameters: dict[str, object] = {"trainings": ",".join(plan.trainings), "forced": ",".join(sorted(plan.forced))}
-    return work.recording.open(flow_run_id=flow_run_id, flow_run_url=flow_run_url, tags={}, parameters=parameters)
+    return work.recording.open(
+        flow_run_id=flow_run_id, flow_run_url=flow_run_url, tags=dict(plan.tags), parameters=parameters
+    )
 
 
 @task(name="stage", task_run_name="{stage}", **TASK_OPTIONS)
@@ -122,10 +124,13 @@ def gates_task(work: Work, choice: Choice) -> Judgement:
 
 
 @task(name="register", **TASK_OPTIONS)
-def register_task(work: Work, judgement: Judgement, flow_run_id: str) -> int:
-    """Push the bytes, register the version, make it stable locally, project the aliases."""
+def register_task(work: Work, judgement: Judgement, flow_run_id: str) -> Settled:
+    """Push the bytes, register the version, make it stable locally or the challenger, project the aliases."""
+    plan = work.plan
     with work.step("register"):
-        return register_and_place(work.plan.config, judgement, work.recording, work.root, flow_run_id)
+        return register_and_place(
+            plan.config, judgement, work.recording, work.root, flow_run_id, challenger=plan.challenger
+        )
 
 
 _task_runner = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=max(2, os.cpu_count() or 2)))
@@ -213,7 +218,7 @@ def _body(work: Work, begin: float) -> RunOutcome:
     _all_results([training_task.submit(work, training) for training in plan.trainings])
     choice = choose(plan.config, plan.trainings, work.root, plan.candidate)
     judgement = _result(gates_task.submit(work, choice))
-    version = _result(register_task.submit(work, judgement, flow_run_id)) if plan.register else None
+    settled = _result(register_task.submit(work, judgement, flow_run_id)) if plan.register else None
     order = {stage: index for index, stage in enumerate(plan.stages)}
     stages = sorted(work.stages, key=lambda done: order[done.stage])
     return RunOutcome(
@@ -221,13 +226,14 @@ def _body(work: Work, begin: float) -> RunOutcome:
         up_to_date=False,
         seconds=time.monotonic() - begin,
         winner=choice.candidate.training,
-        version=version,
+        version=settled.version if settled else None,
+        challenger=bool(settled and settled.challenger),
         mlflow_run_id=work.recording.run_id,
         flow_run_id=flow_run_id,
         stages=tuple(StageOutcome(done.stage, done.verdict, done.seconds) for done in stages),
         reasons=_reasons(plan),
         verdicts=judgement.verdicts,
-        sentences=_sentences(work, choice.sentence, judgement.verdicts, version, flow_run_url),
+        sentences=_sentences(work, choice.sentence, judgement.verdicts, settled, flow_run_url),
     )
 
 
@@ -266,12 +272,16 @@ def _reasons(plan: RunPlan) -> Reasons:
 
 
 def _sentences(
-    work: Work, chosen: str, verdicts: Sequence[Verdict], version: int | None, flow_run_url: str
+    work: Work, chosen: str, verdicts: Sequence[Verdict], settled: Settled | None, flow_run_url: str
 ) -> tuple[str, ...]:
     name = work.plan.config.name
     lines = [chosen, f"{len(verdicts)} gates passed"]
-    if version is not None:
-        lines.append(f"version {version} of {name} is registered and stable locally; `towpath serve {name}` serves it")
+    if settled is not None and settled.challenger:
+        accept = f"`towpath promote {name} {settled.version} --to local` accepts it"
+        lines.append(f"version {settled.version} of {name} is registered as the challenger and serves nobody; {accept}")
+    elif settled is not None:
+        stands = f"version {settled.version} of {name} is registered and stable locally"
+        lines.append(f"{stands}; `towpath serve {name}` serves it")
     if work.report:
         lines.append(f"report: {work.report}")
     if url := work.recording.tracker().run_url(work.recording.run_id):

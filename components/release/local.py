@@ -1,11 +1,16 @@
-"""The local environment: no rollout, so a version that passed its gates is stable at once. Judges nothing itself."""
+"""The local environment: no rollout, so a version that passed its gates is stable at once. Judges nothing itself.
+
+A version that nobody asked for in person, as a retraining's, stays the challenger there until a person accepts it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from components.release.ledger import Ledger
 from components.release.records import Digests, Placement, Slot, Transition
+from components.release.states import CANDIDATE, STABLE
 from components.types.release import Environment
 
 
@@ -45,8 +50,47 @@ def make_stable_locally(
             env=Environment.LOCAL,
             expected_rev=seen.rev,
             version=version,
-            target="stable",
+            target=STABLE,
             to=Placement(stable=version, previous=seen.stable),
+            digests=digests,
+            actor=actor,
+            reason=reason,
+        ),
+        sinks=sinks,
+    )
+
+
+def make_challenger_locally(
+    ledger: Ledger,
+    version: int,
+    *,
+    seen: Slot,
+    digests: Digests,
+    actor: str,
+    reason: str,
+    sinks: Sequence[str] = (),
+) -> Slot:
+    """Make a recorded version the challenger of the local environment: it serves nobody, and moves nothing.
+
+    A challenger that waited there before gives way to it. Arguments and errors are those of `make_stable_locally`; a
+    version that is stable or the challenger already stays what it is.
+
+    Raises:
+        StaleRevisionError: the slot moved on since `seen`.
+        UnknownNameError: the version was never recorded.
+        GateRefusedError: evidence is missing or of another artifact, or the version is rejected or quarantined.
+        InfrastructureError: the ledger cannot be reached, is locked, or could not commit.
+    """
+    if version in (seen.stable, seen.candidate):
+        return seen
+    return ledger.commit(
+        Transition(
+            model=seen.model,
+            env=Environment.LOCAL,
+            expected_rev=seen.rev,
+            version=version,
+            target=CANDIDATE,
+            to=replace(seen.placement, candidate=version),
             digests=digests,
             actor=actor,
             reason=reason,

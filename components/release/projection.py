@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.release.records import Slot
+from components.types.release import Environment
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class Aliases:
 
 
 def aliases(slot: Slot) -> Aliases:
-    """Return a slot as aliases: the champion is stable, the challenger is the canary, else the shadow."""
-    challenger = slot.canary if slot.canary is not None else slot.shadow
+    """Return a slot as aliases: the champion is stable, the challenger is the canary, else the shadow.
+
+    The local environment has neither: its challenger is what passed the gates there and waits for a person.
+    """
+    waits = slot.candidate if slot.env is Environment.LOCAL else None
+    challenger = next((each for each in (slot.canary, slot.shadow, waits) if each is not None), None)
     return Aliases(slot.model, slot.stable, challenger, slot.rev)

@@ -1,4 +1,4 @@
-"""The command that looks at what an environment's gateway logged. Looks at nothing itself."""
+"""Commands about what an environment's gateway logged: look at it, and train again because of it. Does neither."""
 
 from __future__ import annotations
 
@@ -47,9 +47,34 @@ def monitor(
         raise typer.Exit(1)
 
 
+def retraining(
+    model: str,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be decided; change nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Train a model again, as a challenger, if the last look found a cause and the policy allows it; say why."""
+    from pipelines.cli.schedule import prefect_client
+    from pipelines.retraining.act import act, would
+
+    with prefect_client() as client:
+        decided = (would if dry_run else act)(client, model)
+    if json:
+        print_json(decided)
+        return
+    if decided.causes:
+        print_table(("cause", "what was found"), [(each.kind.replace("_", " "), each.sentence) for each in decided.causes])
+    verb = f"{'would ' if dry_run else ''}{decided.decision}"
+    say(f"{model}: {verb}{f' until {decided.until}' if decided.until else ''}: {decided.reason}")
+    if decided.flow_run:
+        say(f"flow run {decided.flow_run} trains it; what passes its gates becomes the challenger, and nothing moves")
+    elif dry_run:
+        say("nothing was changed")
+
+
 def add_commands(app: typer.Typer) -> None:
-    """Add this file's command to the command line."""
+    """Add this file's commands to the command line."""
     app.command()(monitor)
+    app.command()(retraining)
 
 
 def _show(report: MonitoringReport) -> None:

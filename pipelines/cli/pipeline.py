@@ -23,15 +23,21 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Edit the configuration: training.key=value.")] = None,
     force: Annotated[list[str] | None, typer.Option(help="A step to run though nothing changed, or `all`.")] = None,
     no_register: Annotated[bool, typer.Option("--no-register", help="Stop before the registry.")] = False,
+    challenger: Annotated[
+        bool, typer.Option("--challenger", help="Register what passes as the challenger, stable nowhere.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and why; change nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Bring a model up to date: ingest, validate, train, evaluate, gate, register, make stable locally."""
+    from components.errors import BadInputError
     from pipelines.overrides import edit_configuration
     from pipelines.run import RunRequest, check_request, planned
 
+    if challenger and no_register:
+        raise BadInputError("--challenger says how to register, and --no-register not to; give one of them")
     names = tuple(word.strip() for word in only.split(",") if word.strip())
-    request = RunRequest(model, names, tuple(force or ()), register=not no_register)
+    request = RunRequest(model, names, tuple(force or ()), register=not no_register, challenger=challenger)
     check_request(request)
     edits = edit_configuration(model, tuple(set_), dry=dry_run) if set_ else []
     for edit in edits:
@@ -124,7 +130,8 @@ def _show(outcome: RunOutcome, json: bool) -> None:
     if json:
         print_json(outcome)
     elif outcome.up_to_date:
-        say(f"{outcome.model}: nothing to do; version {outcome.version} is stable locally")
+        stands = "is the challenger and waits for a person" if outcome.challenger else "is stable locally"
+        say(f"{outcome.model}: nothing to do; version {outcome.version} {stands}")
     else:
         rows = [
             (s.stage, s.verdict, f"{s.seconds:.1f}", "; ".join(outcome.reasons.get(s.stage, ()))[:90])

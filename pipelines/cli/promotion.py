@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from components.errors import AlreadyRunningError
+from components.errors import AlreadyRunningError, BadInputError
 from pipelines.cli.output import JsonOption, finish, print_json, print_verdicts, progress, say, say_all
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _LOOK_S = 1.0
 def promote(
     model: str,
     version: int,
-    to: Annotated[str, typer.Option("--to", help="Where to: staging or production.")],
+    to: Annotated[str, typer.Option("--to", help="Where to: staging or production; local accepts the challenger.")],
     plan: Annotated[str, typer.Option(help="A release plan instead of the environment's own.")] = "",
     follow: Annotated[bool, typer.Option("--follow", help="Stay and tick until it is stable or thrown out.")] = False,
     dry_run: DryRunOption = False,
@@ -38,6 +38,9 @@ def promote(
     from pipelines.release.promote import propose
 
     env = load_environment(to)
+    if env.source is None:
+        _accept(env, model, version, plan, dry_run=dry_run, json=json)
+        return
     source = load_source(env)
     proposal = propose(model, version, env, source, plan or None)
     say(f"promoting version {version} of {model} to {to} (revision {proposal.rev}) will:")
@@ -92,6 +95,28 @@ def follow_rollout(env: EnvironmentConfig, model: str, version: int, hear: Calla
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands to the command line."""
     app.command()(promote)
+
+
+def _accept(env: EnvironmentConfig, model: str, version: int, plan: str, *, dry_run: bool, json: bool) -> None:
+    """Make the challenger of the first environment stable there."""
+    from pipelines.release.accept import accept, acceptable
+    from pipelines.release.actors import who
+    from pipelines.release.environment_config import Right
+
+    if plan:
+        raise BadInputError(f"--plan {plan}: nothing is rolled out in {env.name.value}, so that no plan is needed")
+    proposal = acceptable(env, model, version)
+    say(f"accepting version {version} of {model} in {env.name.value} (revision {proposal.rev}) will:")
+    say(f"  1. {proposal.sentence}")
+    if dry_run:
+        finish(json, proposal, "nothing was changed")
+        return
+    actor = who(env)
+    actor.require(Right.PROMOTE)
+    say(actor.sentence)
+    done = accept(env, model, version, actor)
+    finish(json, done, f"version {version} of {model} is stable in {env.name.value} at revision {done.rev}")
+    say_all(done.sentences)
 
 
 def _follow(env: EnvironmentConfig, model: str, version: int, json: bool) -> None:

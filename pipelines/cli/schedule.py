@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pipelines.schedules.watching import Watched
 
+NameArgument = Annotated[str, typer.Argument(help="A schedule; none with --all.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Every schedule.")]
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What runs when, and whether it did.")
 
 
@@ -28,7 +30,7 @@ def deploy(json: JsonOption = False) -> None:
     from pipelines.schedules.deployments import PREFECT_FILE, listed
     from pipelines.schedules.deployments import deploy as hand_over
 
-    with _client() as client:
+    with prefect_client() as client:
         hand_over(str(client.api_url))
         rows = listed(client)
     finish(json, rows, f"{len(rows)} flow deployments of {PREFECT_FILE} are on the server")
@@ -39,7 +41,7 @@ def list_(json: JsonOption = False) -> None:
     """Show every schedule: when, whether it is paused, what happens to overlaps and missed runs, how it went last."""
     from pipelines.schedules.deployments import listed
 
-    with _client() as client:
+    with prefect_client() as client:
         rows = listed(client)
     if json:
         print_json(rows)
@@ -63,7 +65,7 @@ def next_(
     """Show the times at which runs are due next; a paused schedule has none."""
     from pipelines.schedules.deployments import deployment, deployments, next_times
 
-    with _client() as client:
+    with prefect_client() as client:
         chosen = [deployment(client, name)] if name else [each for each, _ in deployments(client)]
         times = {each.name: [at.isoformat() for at in next_times(each, count)] for each in chosen}
     if json:
@@ -73,15 +75,15 @@ def next_(
 
 
 @app.command()
-def pause(name: str, json: JsonOption = False) -> None:
+def pause(name: NameArgument = "", all_: AllOption = False, json: JsonOption = False) -> None:
     """Let no new run of a schedule begin; one that goes on is left alone."""
-    _set_active(name, active=False, json=json)
+    _set_active(name, all_, active=False, json=json)
 
 
 @app.command()
-def resume(name: str, json: JsonOption = False) -> None:
+def resume(name: NameArgument = "", all_: AllOption = False, json: JsonOption = False) -> None:
     """Let a paused schedule go on from now; what was due meanwhile is not made up for."""
-    _set_active(name, active=True, json=json)
+    _set_active(name, all_, active=True, json=json)
 
 
 @app.command()
@@ -97,7 +99,7 @@ def trigger(
         when = datetime.fromisoformat(at) if at else None
     except ValueError as error:
         raise BadInputError(f"--at {at}: no time; write 2026-01-31T02:10:00+00:00") from error
-    with _client() as client:
+    with prefect_client() as client:
         run = create(client, name, when)
     found = {"flow_run_id": str(run.id), "name": run.name, "state": run.state_name}
     finish(json, found, f"run {run.name} of {name} is {run.state_name}; a worker of the pool takes it")
@@ -113,7 +115,7 @@ def watch(
     from pipelines.schedules.watching import watch as look
 
     if not every:
-        with _client() as client:
+        with prefect_client() as client:
             found = look(client, Limits(), Path())
         _show(found, json)
         if found.notices or found.problems:
@@ -122,7 +124,7 @@ def watch(
     heard_since: float | None = None
     while True:  # whatever went wrong may be over at the next look
         try:
-            with _client() as client:
+            with prefect_client() as client:
                 heard_since = heard_since or time.time()
                 _show(look(client, Limits(), Path(), heard_since), json, in_a_row=True)
         except TowpathError as error:
@@ -136,12 +138,16 @@ def add_commands(to: typer.Typer) -> None:
     to.add_typer(app, name="schedule")
 
 
-def _set_active(name: str, *, active: bool, json: bool) -> None:
-    from pipelines.schedules.deployments import is_active, set_active
+def _set_active(name: str, every: bool, *, active: bool, json: bool) -> None:
+    from pipelines.schedules.deployments import deployments, is_active, set_active
 
-    with _client() as client:
-        now = set_active(client, name, active=active)
-    finish(json, {"name": name, "active": is_active(now)}, f"{name} is {'active' if active else 'paused'}")
+    if bool(name) == every:
+        raise BadInputError("name one schedule, or give --all; `towpath schedule list` shows them")
+    with prefect_client() as client:
+        names = [each.name for each, _ in deployments(client)] if every else [name]
+        rows = [{"name": each, "active": is_active(set_active(client, each, active=active))} for each in names]
+    words = f"{', '.join(names) or 'no schedule'}: {'active' if active else 'paused'}"
+    finish(json, rows if every else rows[0], words)
 
 
 def _show(found: Watched, json: bool, *, in_a_row: bool = False) -> None:
@@ -158,7 +164,7 @@ def _show(found: Watched, json: bool, *, in_a_row: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _client() -> Iterator[SyncPrefectClient]:
+def prefect_client() -> Iterator[SyncPrefectClient]:
     """Give a client of the server.
 
     Raises:

@@ -10,7 +10,7 @@ import typer
 from pipelines.cli.output import JsonOption, print_json, print_table, say, say_all
 
 stack_app = typer.Typer(
-    help="Real servers on one machine: PostgreSQL, S3 stand-in, MLflow, Prefect, worker, gateways, Prometheus.",
+    help="Real servers on one machine: PostgreSQL, S3 stand-in, MLflow, Prefect, its worker, gateways, Prometheus.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -31,7 +31,7 @@ def up(
 
     require_programs()
     environments = [load_environment(name).name for name in gateway]
-    say("starting PostgreSQL, S3, MLflow, Prefect, its worker, gateways and Prometheus on loopback ...")
+    say("starting PostgreSQL, S3, MLflow, Prefect, its worker and watchdog, gateways and Prometheus on loopback ...")
     stack = start_stack(environments)
     say_all(stack.notes)
     if json:

@@ -15,6 +15,7 @@ from components.types.dataset import ColumnType
 from components.types.product import SIGNATURE_FILE, Signature
 from components.types.training import PREPARED_FILE, PreparedSpec
 from pipelines.input_example import input_value
+from pipelines.state import CHECKOUTS
 
 DATATYPES: Mapping[ColumnType, str] = {
     ColumnType.FLOAT64: "FP64",
@@ -35,12 +36,16 @@ class RequestRow:
 
 
 def split_path(model: str, split: str, root: Path) -> Path:
-    """Return where a prepared split stands.
+    """Return where a prepared split stands: in the project, or where the last scheduled run of the model prepared it.
 
     Raises:
         UnknownNameError: it is not there; the message says what makes it.
     """
-    path = root / "out" / model / "prepared" / f"{split}.parquet"
+    prepared = Path("out") / model / "prepared" / f"{split}.parquet"
+    path = root / prepared
+    if not path.is_file():
+        scheduled = (root / CHECKOUTS).glob(f"*/{model}/{prepared}")
+        path = max(scheduled, key=lambda each: each.parents[3].stat().st_mtime, default=path)
     if not path.is_file():
         raise UnknownNameError(f"{path} is missing, so there are no real rows to send; `towpath run {model}` makes it")
     return path

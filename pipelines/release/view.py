@@ -15,6 +15,7 @@ from components.release.states import describe, on_its_way, state_of
 from components.stage.config import nearest
 from components.stage.files import write_json
 from components.types.evaluation import Verdict
+from components.types.release import Environment
 from components.types.release_view import ApprovalView, EventView, ModelView, ReleaseView, VersionView
 from pipelines.config import model_names
 from pipelines.release.environments import EnvironmentConfig
@@ -121,6 +122,8 @@ def _explained(env: EnvironmentConfig, model: str, seen: Observation | None) -> 
         action = next_action(plan, slot, evidence)
         verdicts = action.verdicts or _judged_last(ledger.newest_evidence(version, env.name).get("decision"))
         doing, next_step = _doing(action), describe(plan, slot, action)
+        if env.name is Environment.LOCAL and slot.candidate is not None:
+            next_step = f"version {number} is the challenger: `towpath promote {model} {number} --to local` accepts it"
     view = _view(slot, versions, events, ledger.approvals(model, env.name), verdicts, next_step, plan_name)
     return Explanation(view, doing, seen)
 

@@ -22,9 +22,8 @@ from components.stage.files import file_digest, write_text
 from components.stage.process import CALL_DIR_VARIABLE
 from components.training.core.environment import ENVIRONMENTS_VARIABLE, environments_dir
 from pipelines.lineage import LOCK_FILES
-from pipelines.state import LOCKS, STATE
+from pipelines.state import CHECKOUTS, LOCKS, STATE
 
-CHECKOUTS = STATE / "checkouts"
 KEPT = STATE / "schedules" / "kept"
 """Per model: dvc.lock and source.json of its last good scheduled run, from which the next one goes on."""
 _LOCK = "dvc.lock"

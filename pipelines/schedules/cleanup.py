@@ -9,9 +9,10 @@ from pathlib import Path
 from prefect import flow
 
 from components.errors import AlreadyRunningError
-from pipelines.schedules.checkout import CHECKOUTS, hold
+from pipelines.schedules.checkout import hold
 from pipelines.schedules.presence import note_process
 from pipelines.schedules.training import RUNS
+from pipelines.state import CHECKOUTS
 
 _DAY_S = 86_400.0
 

@@ -58,6 +58,31 @@ def deploy(api_url: str, root: Path = Path()) -> None:
     _prefect(api_url, root, "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
 
 
+def deploy_paused(api_url: str, root: Path = Path()) -> tuple[int, int]:
+    """Hand infra/prefect.yaml over so that nothing new runs by itself; return how many there are, and how many run.
+
+    What the server has already stays active or paused, as it was.
+
+    Raises:
+        InfrastructureError: Prefect did not take it, or does not answer.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    try:
+        with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
+            active = {each.name for each, _ in deployments(client) if is_active(each)}
+            deploy(api_url, root)
+            found = [each for each, _ in deployments(client)]
+            for each in found:
+                if each.name not in active:
+                    client.pause_deployment(each.id)
+    except httpx.HTTPError as error:
+        raise InfrastructureError(f"Prefect at {api_url} does not answer as it should: {error}") from error
+    return len(found), len(active & {each.name for each in found})
+
+
 def deployments(client: SyncPrefectClient) -> list[tuple[DeploymentResponse, Policy]]:
     """Return our flow deployments by name.
 

@@ -1,4 +1,4 @@
-"""A model's run inside a checkout: ``python -m pipelines.schedules.inside MODEL ANSWER``. Knows no schedule.
+"""A model's run inside a checkout: ``python -m pipelines.schedules.inside REQUEST ANSWER``. Knows no schedule.
 
 A process of its own, because the checkout's code runs in it and not that of whoever started it.
 """
@@ -10,17 +10,18 @@ from pathlib import Path
 
 from components.errors import TowpathError, error_to_json
 from components.stage.files import write_json
+from components.types import record
 from pipelines.state import quiet
 
 
-def main(model: str, answer: Path) -> int:
-    """Bring `model` up to date, write the outcome or the error to `answer`, and return the exit code."""
+def main(request: Path, answer: Path) -> int:
+    """Run what `request` asks for, write the outcome or the error to `answer`, and return the exit code."""
     quiet()
     from pipelines.console import LineView
     from pipelines.run import RunRequest, run_pipeline
 
     try:
-        outcome = run_pipeline(RunRequest(model, pull=True), LineView())
+        outcome = run_pipeline(record.read(RunRequest, request), LineView())
     except TowpathError as error:
         write_json(answer, {"error": error_to_json(error)})
         return error.exit_code
@@ -29,4 +30,4 @@ def main(model: str, answer: Path) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1], Path(sys.argv[2])))
+    raise SystemExit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -11,8 +11,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +28,7 @@ from components.stage.process import kill_group
 from components.types import record
 from pipelines.outcome import RunOutcome
 from pipelines.retrying import is_infrastructure
+from pipelines.run import RunRequest
 from pipelines.schedules.checkout import Checkout, open_checkout, resolve
 from pipelines.schedules.presence import COMMIT, RESUMES, note_labels, note_process
 from pipelines.state import STATE
@@ -54,16 +55,26 @@ class ScheduledRun:
     seconds: float
     resumes: str = ""
     """The flow run that was killed and that this one goes on from."""
+    cause: Mapping[str, str] = field(default_factory=dict)
+    """Why it was asked for, where that was not its time: the tags of its run in MLflow."""
 
 
 @flow(name="scheduled-training", flow_run_name="{model}", persist_result=False, on_running=[note_process])
-def scheduled_training(model: str, ref: str = "HEAD", timeout_s: int = 14_400) -> ScheduledRun:
+def scheduled_training(
+    model: str,
+    ref: str = "HEAD",
+    timeout_s: int = 14_400,
+    challenger: bool = False,
+    cause: dict[str, str] | None = None,
+) -> ScheduledRun:
     """Bring a model up to date in a clean checkout.
 
     Args:
         model: The model.
         ref: The branch, tag or commit to run; what it names when the run begins is the run's commit.
         timeout_s: How long the run may take; it is killed then, and not tried again.
+        challenger: Whether what passes its gates becomes the challenger only, as a retraining's does.
+        cause: Why it was asked for, as tags of its run in MLflow.
 
     Raises:
         TowpathError: what stopped it.
@@ -75,7 +86,8 @@ def scheduled_training(model: str, ref: str = "HEAD", timeout_s: int = 14_400) -
     run = context.flow_run
     note_labels(run, {COMMIT: commit})  # a run that goes on from this one takes the same commit
     begun = time.monotonic()
-    used, left, outcome = _train(model, commit, timeout_s)
+    request = RunRequest(model, pull=True, challenger=challenger, tags=cause or {})
+    used, left, outcome = _train(request, model, commit, timeout_s)
     done = ScheduledRun(
         flow_run_id=str(run.id),
         scheduled_for=run.expected_start_time.isoformat() if run.expected_start_time else "",
@@ -87,6 +99,7 @@ def scheduled_training(model: str, ref: str = "HEAD", timeout_s: int = 14_400) -
         outcome=outcome,
         seconds=time.monotonic() - begun,
         resumes=str(run.labels.get(RESUMES, "")),
+        cause=cause or {},
     )
     write_json(RUNS / f"{run.id}.json", done)
     create_markdown_artifact(_page(done), key=f"scheduled-{model}".replace("_", "-").lower())
@@ -102,18 +115,20 @@ def scheduled_training(model: str, ref: str = "HEAD", timeout_s: int = 14_400) -
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def _train(model: str, commit: str, timeout_s: int) -> tuple[dict[str, str], dict[str, str], RunOutcome]:
+def _train(
+    request: RunRequest, model: str, commit: str, timeout_s: int
+) -> tuple[dict[str, str], dict[str, str], RunOutcome]:
     with open_checkout(model, commit) as checkout:
         checkout.pull()
         used = checkout.digests()
-        outcome = run_inside(checkout, timeout_s)
+        outcome = run_inside(checkout, request, timeout_s)
         checkout.push()
         checkout.keep()
         return used, checkout.digests(), outcome
 
 
-def run_inside(checkout: Checkout, timeout_s: float) -> RunOutcome:
-    """Run the model in its checkout, in a process that does not outlive this one.
+def run_inside(checkout: Checkout, request: RunRequest, timeout_s: float) -> RunOutcome:
+    """Run what is asked for in its checkout, in a process that does not outlive this one.
 
     Raises:
         TowpathError: what the run itself reported.
@@ -123,9 +138,10 @@ def run_inside(checkout: Checkout, timeout_s: float) -> RunOutcome:
     log = checkout.root / LOGS / f"{checkout.model}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="towpath-scheduled-") as folder:
-        answer = Path(folder) / "answer.json"
+        asked, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
+        write_json(asked, request)
         command = [sys.executable, "-m", "components.stage.guard", sys.executable, "-m", "pipelines.schedules.inside"]
-        with log.open("wb") as output, _process([*command, checkout.model, str(answer)], checkout, output) as process:
+        with log.open("wb") as output, _process([*command, str(asked), str(answer)], checkout, output) as process:
             try:
                 code = process.wait(timeout=timeout_s)
             except subprocess.TimeoutExpired:
@@ -166,10 +182,11 @@ def _page(done: ScheduledRun) -> str:
         "model": done.model,
         "commit": f"{done.commit} (`{done.ref}`)",
         "winner": done.outcome.winner or "nothing to do",
-        "version": done.outcome.version,
+        "version": f"{done.outcome.version}{' (challenger)' if done.outcome.challenger else ''}",
         "MLflow run": done.outcome.mlflow_run_id or "-",
         **{f"{name} before": digest[:16] for name, digest in done.used.items()},
         **{f"{name} after": digest[:16] for name, digest in done.left.items()},
         "goes on from": done.resumes or "-",
+        "why": done.cause.get("towpath.retraining.reason", "it was due"),
     }
     return "\n".join(["| what | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])

@@ -1,7 +1,7 @@
 """The stack of real servers on one machine, without Docker: up, down, and how it is. All on loopback.
 
-PostgreSQL, an S3 stand-in in memory, MLflow, Prefect with a process worker, the gateways, Prometheus. Commands of the
-project use it while it is up. What they keep is theirs: nothing of the laptop's own servers is read or changed.
+PostgreSQL, an S3 stand-in in memory, MLflow, Prefect with a worker and its watchdog, gateways, Prometheus. Commands of
+the project use it while it is up. What they keep is theirs: nothing of the laptop's own servers is read or changed.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.types.release import Environment
+from pipelines.schedules.deployments import deploy_paused
 from pipelines.services import postgresql, prometheus, saved_objects
 from pipelines.services import stack_state as state
 from pipelines.services.object_store import OBJECT_STORE, credentials, make_buckets, object_store_launch
@@ -27,17 +28,19 @@ from pipelines.services.stack_servers import (
     PREFECT,
     PROMETHEUS,
     TEXTFILES,
+    WATCHDOG,
     WORKER,
     mlflow_launch,
     prefect_launch,
     textfiles_launch,
+    watchdog_launch,
     worker_launch,
 )
 from pipelines.services.stack_state import BUCKETS, STACK, StackSettings
 from pipelines.state import LOCKS, SERVICES
 
-OWN = (POSTGRESQL, OBJECT_STORE, MLFLOW, PREFECT, TEXTFILES, PROMETHEUS, WORKER)
-CLIENTS = (WORKER, PREFECT, MLFLOW)
+OWN = (POSTGRESQL, OBJECT_STORE, MLFLOW, PREFECT, TEXTFILES, PROMETHEUS, WATCHDOG, WORKER)
+CLIENTS = (WATCHDOG, WORKER, PREFECT, MLFLOW)
 """Those that use PostgreSQL or S3."""
 IN_MEMORY = "the S3 stand-in (moto) keeps everything in memory: `towpath backup FOLDER` before you rely on it"
 LOST = (
@@ -133,10 +136,26 @@ def _start_all(gateways: Sequence[Environment], root: Path) -> Stack:
     state.take_over(_dvc_remote(settings, objects), root)
     state.write_environment(variables, root)
     os.environ.update(variables)  # also where they are those of a start before
-    start_service(worker_launch(variables, root), root)
-    _start_gateways(gateways, root)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(_start_gateways, gateways, root)
+        notes += _start_worker(variables, root)
+        starting.result()
     start_service(prometheus.prometheus_launch(running(root), root), root)
     return Stack(tuple(running(root).values()), tuple(notes))
+
+
+def _start_worker(variables: Mapping[str, str], root: Path) -> list[str]:
+    """Start the worker and the watchdog, the schedules paused before, and return what to know about them."""
+    notes = []
+    if find_service(WORKER, root) is None:  # before it: nothing runs that nobody asked for
+        count, active = deploy_paused(variables["PREFECT_API_URL"], root)
+        paused = "all paused" if not active else f"{count - active} of them paused"
+        notes.append(
+            f"{count} schedules are on the server, {paused}: `towpath schedule resume --all` lets them run, "
+            "`towpath schedule list` shows them"
+        )
+    _start_together([worker_launch(variables, root), watchdog_launch(variables, root)], root)
+    return notes
 
 
 def _start_together(launches: Sequence[Launch], root: Path) -> list[Service]:

@@ -1,4 +1,4 @@
-"""How MLflow, Prefect, its worker and the text-file exporter of the stack start. Starts nothing.
+"""How MLflow, Prefect, its worker, the watchdog and the text-file exporter of the stack start. Starts nothing.
 
 Credentials go by environment, never by command line, which everybody on the machine can read.
 """
@@ -15,10 +15,12 @@ from pipelines.services.process import Launch, Service
 from pipelines.services.stack_state import BUCKETS, STACK, StackSettings
 from pipelines.state import QUIET, STATE
 
-MLFLOW, PREFECT, WORKER = "stack-mlflow", "stack-prefect", "stack-worker"
+MLFLOW, PREFECT, WORKER, WATCHDOG = "stack-mlflow", "stack-prefect", "stack-worker", "stack-watchdog"
 TEXTFILES, PROMETHEUS = "stack-textfiles", "stack-prometheus"
 POOL = "towpath"
 """The work pool that the worker polls."""
+_POLL_S = 3
+"""How often the worker asks for runs that are due."""
 FIGURES = (STATE / "monitoring", STATE / "schedules")
 """Below these folders, what is no server leaves its figures for Prometheus."""
 
@@ -27,6 +29,7 @@ HEALTH = {
     MLFLOW: "/health",
     PREFECT: "/api/health",
     WORKER: "/health",
+    WATCHDOG: "/health",
     TEXTFILES: "/metrics",
     PROMETHEUS: "/-/ready",
 }
@@ -68,8 +71,16 @@ def worker_launch(variables: Mapping[str, str], root: Path) -> Launch:
         *("--pool", POOL, "--type", "process", "--name", WORKER, "--install-policy", "never"),
     )
     health = {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": "{port}"}
+    health["PREFECT_WORKER_QUERY_SECONDS"] = str(_POLL_S)
     environment = {**_prefect_environment(root), **variables, **health, "TOWPATH_ROOT": str(root.resolve())}
     return Launch(WORKER, command, 0, HEALTH[WORKER], HEALTH[WORKER], environment)
+
+
+def watchdog_launch(variables: Mapping[str, str], root: Path) -> Launch:
+    """Return how the watchdog starts: beside the worker, because a worker that is down could not say so."""
+    command = (sys.executable, "-m", "pipelines.services.watchdog", "--port", "{port}")
+    environment = {**_prefect_environment(root), **variables}
+    return Launch(WATCHDOG, command, 0, HEALTH[WATCHDOG], HEALTH[WATCHDOG], environment)
 
 
 def textfiles_launch(root: Path) -> Launch:

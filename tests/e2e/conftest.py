@@ -32,7 +32,9 @@ class Project:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "pipelines.cli", *arguments]
 
-    def towpath(self, *arguments: str, code: int = 0, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+    def towpath(
+        self, *arguments: str, code: int | tuple[int, ...] = 0, timeout_s: float = 600
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.root,
@@ -41,11 +43,12 @@ class Project:
             text=True,
             timeout=timeout_s,
         )
-        assert done.returncode == code, f"{arguments} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        allowed = code if isinstance(code, tuple) else (code,)
+        assert done.returncode in allowed, f"{arguments} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr + done.stdout
         return done
 
-    def json(self, *arguments: str, code: int = 0) -> Any:
+    def json(self, *arguments: str, code: int | tuple[int, ...] = 0) -> Any:
         return json.loads(self.towpath(*arguments, "--json", code=code).stdout)
 
     def dvc(self, *arguments: str) -> str:

@@ -11,7 +11,7 @@ import sqlalchemy
 from components.errors import ConflictError, FaultError, GateRefusedError, StaleRevisionError, UnknownNameError
 from components.release import chain
 from components.release.ledger import Ledger
-from components.release.local import make_stable_locally
+from components.release.local import make_challenger_locally, make_stable_locally
 from components.release.peek import peek
 from components.release.records import NO_HASH, Digests, Export, Head, Placement, RecordedVersion, Slot, Transition
 from components.types.record import canonical_json, load
@@ -135,6 +135,24 @@ def test_a_version_that_is_stable_already_is_left_alone(ledger: Ledger) -> None:
     first = make_stable_locally(ledger, 1, seen=ledger.slot(MODEL, LOCAL), **words)
     assert make_stable_locally(ledger, 1, seen=first, **words) == first
     assert len(ledger.events(MODEL, LOCAL)) == 1
+
+
+def test_a_challenger_moves_nothing_and_gives_way_to_the_next_one_and_to_whatever_becomes_stable(
+    ledger: Ledger,
+) -> None:
+    words = {"actor": "ada", "reason": "the gates passed"}
+    first = make_stable_locally(ledger, 1, seen=ledger.slot(MODEL, LOCAL), digests=evidence(1), **words)
+    second = make_challenger_locally(ledger, 2, seen=first, digests=evidence(2), **words)
+    assert second.placement == Placement(stable=1, candidate=2)
+    assert make_challenger_locally(ledger, 2, seen=second, digests=evidence(2), **words) == second
+    assert make_challenger_locally(ledger, 1, seen=second, digests=evidence(1), **words) == second
+    third = make_challenger_locally(ledger, 3, seen=second, digests=evidence(3), **words)
+    assert third.placement == Placement(stable=1, candidate=3)
+    with pytest.raises(StaleRevisionError):
+        make_stable_locally(ledger, 2, seen=second, digests=evidence(2), **words)
+    fourth = make_stable_locally(ledger, 2, seen=third, digests=evidence(2), **words)
+    assert fourth.placement == Placement(stable=2, previous=1)
+    assert ledger.verify(MODEL, LOCAL).intact
 
 
 def test_replaying_the_events_gives_the_slot(ledger: Ledger) -> None:

@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from components.errors import AlreadyRunningError, BadInputError, InfrastructureError, StageTimeoutError
-from pipelines.schedules.checkout import CHECKOUTS, hold, open_checkout, resolve
+from pipelines.run import RunRequest
+from pipelines.schedules.checkout import hold, open_checkout, resolve
 from pipelines.schedules.cleanup import clean_up
 from pipelines.schedules.training import RUNS, run_inside
+from pipelines.state import CHECKOUTS
 from tests.e2e.conftest import Project, copy_project
 
 pytestmark = pytest.mark.slow
@@ -93,7 +95,7 @@ def test_a_checkout_belongs_to_one_run_and_refuses_other_locks(copied: Project) 
         with pytest.raises(AlreadyRunningError, match="another run works"), open_checkout(MODEL, commit, copied.root):
             pass
         with pytest.raises(StageTimeoutError, match="was stopped after 1 s"):
-            run_inside(checkout, timeout_s=1)
+            run_inside(checkout, RunRequest(MODEL), timeout_s=1)
     lock = copied.root / "infra" / "locks" / "main.txt"
     text = lock.read_text()
     lock.write_text(text + "\n# another environment\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from components.release.projection import Aliases, aliases
 from components.release.records import Slot
 from components.types.release import Environment
@@ -18,6 +20,12 @@ def test_the_champion_is_what_is_stable() -> None:
 def test_the_challenger_is_the_canary_and_else_the_shadow() -> None:
     assert aliases(slot(stable=3, canary=4, shadow=5)).challenger == 4
     assert aliases(slot(stable=3, shadow=5)).challenger == 5
+
+
+def test_the_local_challenger_is_what_waits_there_for_a_person_and_elsewhere_a_candidate_is_none() -> None:
+    waits = slot(stable=3, candidate=4)
+    assert aliases(waits).challenger == 4
+    assert aliases(replace(waits, env=Environment.PRODUCTION)).challenger is None
 
 
 def test_an_empty_slot_has_no_aliases() -> None:
