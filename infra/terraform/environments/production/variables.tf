@@ -1,0 +1,48 @@
+# What differs from project to project; write it to terraform.tfvars, which git ignores.
+variable "project" {
+  type        = string
+  default     = "towpath"
+  description = "Begins the name of everything."
+}
+
+variable "region" {
+  type        = string
+  description = "The region of AWS."
+}
+
+variable "account_id" {
+  type        = string
+  description = "The account of production: with the credentials of another one, nothing happens."
+}
+
+variable "github_repository" {
+  type        = string
+  description = "OWNER/NAME of the repository whose workflows may take the role."
+}
+
+variable "github_oidc_provider_arn" {
+  type        = string
+  default     = null
+  description = "GitHub's identity provider, where this account has it already."
+}
+
+variable "kubernetes_namespace" {
+  type        = string
+  default     = "towpath-production"
+  description = "The namespace on EKS whose service accounts take the roles."
+}
+
+variable "vpc_id" {
+  type        = string
+  description = "The network that the database stands in."
+}
+
+variable "subnet_ids" {
+  type        = list(string)
+  description = "Private subnets in at least two availability zones."
+}
+
+variable "client_security_group_ids" {
+  type        = set(string)
+  description = "The security groups whose members may reach the database."
+}
