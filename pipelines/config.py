@@ -18,6 +18,7 @@ from components.features.config import FeaturesSection
 from components.monitoring.config import MonitoringSection
 from components.stage.config import CONFIG_DIR, Section, check_section, config_path, nearest, read_yaml
 from components.training.core.config import SECTIONS, TrainingSection
+from components.training.core.runner import PREDICTION, RunnerSection
 from pipelines.retraining.config import RetrainingSection
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*(-[a-z0-9_]+)*$")
@@ -36,6 +37,8 @@ class ModelSection(Section):
     """What a version must reach; read by the flow, never by a stage."""
     monitoring: MonitoringSection = MonitoringSection()
     """What is looked at in its traffic; read by the monitoring flow."""
+    runner: RunnerSection = RunnerSection()
+    """Where its trainings and batch predictions run; not among what a training is made from."""
     retraining: RetrainingSection | None = None
     """When an alarm of monitoring starts a training; off where it is left out."""
 
@@ -111,7 +114,18 @@ def check_model(name: str, path: Path, content: Mapping[str, Any]) -> ModelConfi
             raise ConfigError(f"{where}: model is `{training.model}`, but this file holds `{name}`")
         if not key.startswith(f"{name}-"):
             raise ConfigError(f"{where}: must begin with `{name}-`, so that no two models share a training's name")
+    _check_runner(path, name, model.runner, [*trainings, PREDICTION])
     return ModelConfig(name, path, model, trainings)
+
+
+def _check_runner(path: Path, name: str, runner: RunnerSection, known: list[str]) -> None:
+    for key, names in (("only", runner.only), ("resources", runner.resources)):
+        for word in names:
+            if word not in known:
+                raise ConfigError(
+                    f"{path}: key `models.{name}.runner.{key}`: no training `{word}`{nearest(word, known)}; "
+                    f"known here: {', '.join(known)}"
+                )
 
 
 def _training(path: Path, key: str, content: Any) -> TrainingSection:

@@ -26,6 +26,9 @@ from components.types.product import ProductRef, Signature
 
 BATCH_ROWS = 65_536
 
+Scoring = Callable[[Iterator[tuple[Any, int]]], Iterator[Any]]
+"""From batches, each with the number of rows before it, to what `Scorer.score` says of each, in the same order."""
+
 
 def predict_file(
     product: ProductRef,
@@ -34,6 +37,7 @@ def predict_file(
     *,
     batch_rows: int = BATCH_ROWS,
     progress: Callable[[int], None] = lambda _: None,
+    elsewhere: Scoring | None = None,
 ) -> int:
     """Predict every row of `source`, write `target` whole or not at all, and return the number of rows.
 
@@ -43,6 +47,7 @@ def predict_file(
         target: Where the predictions go; a file there is replaced once all rows are predicted.
         batch_rows: How many rows are in memory at once, at most.
         progress: Called after every batch with the rows so far.
+        elsewhere: Predicts the batches, in their order, as a `Scorer` would; one here does if not given.
 
     Raises:
         SourceError: the source cannot be read, or an ending is none of those known.
@@ -54,17 +59,16 @@ def predict_file(
         raise SourceError(f"{source} is no file; give a table with the model's columns")
     if target.exists() and target.samefile(source):
         raise SourceError(f"{target} is also the file that is read; choose another name for the predictions")
-    runtime = find_runtime(product.runtime)()
-    signature = runtime.load(product)
+    scorer = Scorer(product, source)
+    scoring = elsewhere or scorer.score_all
     rows = 0
     with _whole_file(target) as temporary:
         writer: Writer | None = None
         try:
-            for batch in read(source, signature, batch_rows):
-                predicted = _predicted(runtime, signature, batch, source, rows)
+            for predicted in scoring(_placed(read(source, scorer.signature, batch_rows))):
                 writer = writer or write(temporary, predicted.schema)
                 writer.write(_conformed(predicted, writer.schema, source))
-                rows += batch.num_rows
+                rows += predicted.num_rows
                 progress(rows)
         finally:
             if writer is not None:
@@ -72,6 +76,51 @@ def predict_file(
         if not rows:
             raise SchemaError(f"{source} has no rows; there is nothing to predict")
     return rows
+
+
+class Scorer:
+    """A loaded product that predicts one batch after the other."""
+
+    def __init__(self, product: ProductRef, source: Path) -> None:
+        """Load `product`.
+
+        Args:
+            product: Its bytes are checked against its digest.
+            source: Where the batches come from, for messages.
+
+        Raises:
+            DigestMismatchError: the product's bytes are not those that were promised.
+        """
+        self._runtime = find_runtime(product.runtime)()
+        self._source = source
+        self.signature = self._runtime.load(product)
+
+    def score(self, batch: Any, rows_before: int) -> Any:
+        """Return the batch's other columns and what the product says of it, as a `pyarrow.Table`.
+
+        Raises:
+            SchemaError: a column is missing, or a value is not of its column's type; the row is named.
+            FaultError: the model failed.
+        """
+        return _predicted(self._runtime, self.signature, batch, self._source, rows_before)
+
+    def score_all(self, batches: Iterator[tuple[Any, int]]) -> Iterator[Any]:
+        """Predict the batches one after the other.
+
+        Raises:
+            SchemaError: as `score` says.
+            FaultError: the model failed.
+        """
+        for batch, rows_before in batches:
+            yield self.score(batch, rows_before)
+
+
+def _placed(batches: Iterator[Any]) -> Iterator[tuple[Any, int]]:
+    """Give each batch with the number of rows before it."""
+    rows = 0
+    for batch in batches:
+        yield batch, rows
+        rows += batch.num_rows
 
 
 def _by_ending(path: Path, known: Mapping[str, Any]) -> Any:

@@ -1,24 +1,22 @@
 """The train stage: from a training's section and prepared data to a product that is known to predict as it should.
 
-Runs in the stage's process and imports no framework; the framework fits in one process and exports in a fresh one.
+Runs in the stage's process and imports no framework; the framework fits in one process and exports in a fresh one, here
+or wherever the model's runner has them run.
 """
 
 from __future__ import annotations
 
 import fcntl
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from components.errors import AlreadyRunningError, TrainingError
 from components.stage.files import tree_digest, whole_directory, write_json
-from components.stage.progress import note
-from components.training.core.child import run_worker
 from components.training.core.config import TrainingSection, read_training
-from components.training.core.kinds import Runner, require_installed
 from components.training.core.protocol import NATIVE_DIR
+from components.training.core.runner import chosen_kind, find_runner, read_runner
 from components.training.core.task import WORK_DIR, make_task
 from components.training.core.worker import TASK_FILE, TRAINED_FILE
 from components.types import record
@@ -45,13 +43,12 @@ def train(model: str, training: str) -> None:
         StageTimeoutError: it ran past its time-out; its checkpoint stays.
         ParityError: the product does not predict what the framework predicts.
         DigestMismatchError: the data are not those of the task, or the lock of the kind's own environment is another.
-        InfrastructureError: the kind's own environment could not be installed.
+        InfrastructureError: the kind's own environment could not be installed, or the cluster it was to run on failed.
     """
     section = read_training(model, training)
     task = make_task(section, training)
-    runner = require_installed(task.kind, note)
     with _work_folder(task) as folder:
-        trained = _run_framework(task, folder, runner, section.timeout_s)
+        trained = _run_framework(task, folder, section.timeout_s)
         product, parity = _make_product(task, trained, section)
         _write_output(task, trained, product, parity, section)
     shutil.rmtree(task.checkpoint_dir.parent, ignore_errors=True)
@@ -77,22 +74,12 @@ def _work_folder(task: TrainingTask) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_framework(task: TrainingTask, folder: Path, runner: Runner, timeout_s: float) -> TrainedModel:
-    deadline_s = time.monotonic() + timeout_s
+def _run_framework(task: TrainingTask, folder: Path, timeout_s: float) -> TrainedModel:
     write_json(folder / TASK_FILE, task)
-    for step in ("fit", "export"):
-        run_worker(
-            step,
-            folder / TASK_FILE,
-            runner,
-            threads=task.threads,
-            seed=task.seed,
-            deadline_s=deadline_s,
-            timeout_s=timeout_s,
-        )
-        trained = record.read(TrainedModel, folder / TRAINED_FILE)
-        if trained.raw_product is not None:
-            break
+    place = read_runner(task.model)
+    runner = find_runner(chosen_kind(place, task.training))
+    runner.run(task, folder, timeout_s, place.resources_of(task.training))
+    trained = record.read(TrainedModel, folder / TRAINED_FILE)
     _check_files(task, trained)
     return trained
 

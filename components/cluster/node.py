@@ -1,0 +1,90 @@
+"""What is done on a node: folders that were sent are kept by their digest, once for all who need them. No Ray here.
+
+They lie below ``$TMPDIR/towpath-<user>`` of the node, and are deleted when nobody has used them for a week.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from components.cluster.folders import Arrival, Chunk
+from components.cluster.packages import installed_here
+from components.errors import InfrastructureError
+
+UNUSED_S = 7 * 24 * 3600.0
+
+
+def node_dir() -> Path:
+    """Return this user's folder on this node, made if missing; nobody else may write there.
+
+    Raises:
+        InfrastructureError: it is somebody else's.
+    """
+    folder = Path(tempfile.gettempdir()) / f"towpath-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise InfrastructureError(f"{folder} on {socket.gethostname()} is open to others; remove it there")
+    return folder
+
+
+class Node:
+    """Takes folders on this node; an actor's body, whose subclasses use them."""
+
+    def __init__(self) -> None:
+        """Forget what nobody used for long."""
+        self._base = node_dir()
+        self._arrivals: dict[str, Arrival] = {}
+        self._lock = threading.Lock()
+        for path in [*self._base.glob("*/*"), *self._base.glob("*/.*")]:
+            if time.time() - path.stat().st_mtime > UNUSED_S:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def name(self) -> str:
+        """Return the node's name, for messages."""
+        return socket.gethostname()
+
+    def installed(self) -> dict[str, str]:
+        """Return what is installed here, of what is locked by the code that was sent."""
+        return installed_here()
+
+    def has(self, kind: str, digest: str) -> bool:
+        """Say whether a folder is here already."""
+        return self._kept(kind, digest).is_dir()
+
+    def receive(self, kind: str, digest: str, chunk: Chunk) -> None:
+        """Take a piece of a folder.
+
+        Raises:
+            DigestMismatchError: its path leads out of the folder.
+        """
+        self._arrival(kind, digest).write(chunk)
+
+    def finish(self, kind: str, digest: str) -> None:
+        """Keep the folder, of which all pieces have come.
+
+        Raises:
+            DigestMismatchError: the bytes are not those that were sent.
+        """
+        arrival = self._arrival(kind, digest)  # of an empty folder no piece has come
+        del self._arrivals[digest]
+        arrival.finish(digest)
+
+    def _arrival(self, kind: str, digest: str) -> Arrival:
+        with self._lock:  # pieces come in several threads
+            if digest not in self._arrivals:
+                self._arrivals[digest] = Arrival(self._kept(kind, digest))
+            return self._arrivals[digest]
+
+    def _kept(self, kind: str, digest: str) -> Path:
+        path = self._base / kind / digest
+        if path.is_dir():
+            os.utime(path)
+        return path
