@@ -24,6 +24,7 @@ from components.types.product import ProductRef, Signature
 from components.types.release import Environment
 from components.types.training import RESULT_FILE, TrainingResult
 from components.validation.verdict import VERDICT_FILE, ValidationVerdict
+from pipelines.batches.tracked import tracked_file
 from pipelines.config import ModelConfig
 from pipelines.input_example import input_example
 from pipelines.judgement import Judgement
@@ -71,7 +72,8 @@ def register_and_place(
             f"files changed while the run of {config.name} went on ({', '.join(stale)} would run again); "
             "nothing was registered: run again"
         )
-    push_outputs(stages, root)
+    batches = tracked_file(config.name, root)
+    push_outputs([*stages, *([str(batches)] if batches.is_file() else [])], root)
     registry = Registry(recording.tracker().connection)
     code = code_lineage(root)
     with TemporaryDirectory(prefix="towpath-lineage-") as folder:

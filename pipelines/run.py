@@ -10,12 +10,19 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from components.data.probe import write_probe
-from components.errors import AlreadyRunningError, RunInterruptedError, UnknownNameError
+from components.errors import (
+    AlreadyRunningError,
+    RunInterruptedError,
+    SchemaError,
+    UnknownNameError,
+    ValidationRefusedError,
+)
 from components.stage.config import nearest
+from pipelines.batches.intake import hold_new, take_in
+from pipelines.batches.telling import batch_tags, require_good_news, tell_of_batches
 from pipelines.config import ModelConfig, load_model
 from pipelines.console import RunView
 from pipelines.outcome import RunOutcome
@@ -149,14 +156,34 @@ def run_pipeline(request: RunRequest, view: RunView, root: Path = Path()) -> Run
     begin = time.monotonic()
     with _alone(request.model, root):
         config = load_model(request.model, root)
-        write_probe(config.name, config.model.data, root)
+        intake = take_in(config.name, config.model.data, root)
+        if intake:
+            tell_of_batches(intake, view, root)
+            require_good_news(intake)
         plan = plan_run(request, root)
         if not plan.changed and not plan.forced:
             settled = settled_version(config, plan.trainings, root, plan.candidate) if plan.register else None
             if settled is not None:
                 seconds = time.monotonic() - begin
-                return RunOutcome(config.name, True, seconds, version=settled.version, challenger=settled.challenger)
-        return _run_flow(plan, view, root)
+                return RunOutcome(
+                    config.name, True, seconds, version=settled.version, challenger=settled.challenger, batches=intake
+                )
+        plan = replace(plan, tags={**plan.tags, **batch_tags(config.name, config.model.data, root)})
+        with _holding(config, root):
+            return replace(_run_flow(plan, view, root), batches=intake)
+
+
+@contextlib.contextmanager
+def _holding(config: ModelConfig, root: Path) -> Iterator[None]:
+    """Put new batches into quarantine that are good by themselves, and make the dataset bad."""
+    try:
+        yield
+    except (SchemaError, ValidationRefusedError) as error:
+        if held := hold_new(config.name, config.model.data, str(error), root):
+            raise ValidationRefusedError(
+                f"{error}; so what was new is QUARANTINED ({', '.join(held)}), and the next run goes on without it"
+            ) from error
+        raise
 
 
 def _run_flow(plan: RunPlan, view: RunView, root: Path) -> RunOutcome:

@@ -9,6 +9,8 @@ from components.reports.run import RunReport, TrainedModel, render_run_report
 from components.stage.files import write_json, write_text
 from components.types import record
 from components.types.training import RESULT_FILE, TrainingResult
+from pipelines.batches.telling import batch_facts
+from pipelines.config import load_model
 from pipelines.judgement import Judgement
 from pipelines.lineage import code_lineage
 from pipelines.recording import Recording
@@ -56,6 +58,7 @@ def _report(choice: Choice, judgement: Judgement, run: str, root: Path) -> RunRe
         "locks": code.lock_digest,
         "gate configuration": judgement.gate_config_digest,
         "MLflow run": run,
+        **batch_facts(candidate.model, load_model(candidate.model, root).model.data, root),
     }
     trainings = tuple(
         TrainedModel(record.read(TrainingResult, outputs / "trainings" / each.training / RESULT_FILE), each)

@@ -114,7 +114,7 @@ def following(changed: Reasons, stages: Iterable[str], model: str) -> Reasons:
 
 
 def push_outputs(stages: Iterable[str], root: Path = Path()) -> int:
-    """Copy the stages' outputs to the default DVC remote, and return how many files were sent.
+    """Copy the outputs of stages and ``.dvc`` files to the default DVC remote, and return how many files were sent.
 
     Raises:
         InfrastructureError: the remote cannot be reached, or did not take everything.
@@ -128,6 +128,21 @@ def push_outputs(stages: Iterable[str], root: Path = Path()) -> int:
             words = " ".join(str(error).split())
             raise InfrastructureError(f"DVC could not push the outputs to its remote: {words}") from error
     return sent
+
+
+def track_folder(folder: Path, root: Path = Path()) -> None:
+    """Let DVC keep a folder that is no stage's output, under the name of its ``.dvc`` file.
+
+    Raises:
+        InfrastructureError: it could not be kept.
+    """
+    from dvc.exceptions import DvcException
+
+    with _repository(root) as repository:
+        try:
+            repository.add(str(folder))
+        except (DvcException, OSError) as error:
+            raise InfrastructureError(f"DVC could not keep {folder}: {' '.join(str(error).split())}") from error
 
 
 class StageRunner:

@@ -27,4 +27,8 @@ and counts them.
 What changes between probe and ingest is refused. An SQL query with a watermark is read up to the probed maximum; a row
 below it that was added or deleted since is noticed by the number of rows, one that was updated is not. Without a
 watermark, the probe reads and digests the whole result. A file whose server gives no ETag is downloaded and digested.
+
+A source with ``batches`` is incremental: `batch_plan` compares what is there with what the last good dataset was made
+of, `batch_store` keeps the bytes of what is taken, and ingest reads those bytes and never the source. What its probe
+records is a `components.types.batches.BatchedSource`. Which batch is good is not decided here.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -10,11 +11,13 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from components.stage.config import HIDDEN_INPUT, Section
+from components.types.batches import Unit
 from components.types.dataset import ColumnType
 
 Name = Annotated[str, Field(min_length=1)]
 FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 COMPRESSIONS = (".gz", ".bz2", ".zst")
+GLOB_SIGNS = "*?["
 
 
 class SklearnSource(Section):
@@ -52,11 +55,23 @@ class FilesSource(Section):
     """Inferred from the ending when left out."""
     csv: CsvOptions = CsvOptions()
     """How the CSV files are written."""
+    batches: Literal["file", "partition"] | None = None
+    """Makes the source incremental: every file that matches, or every folder of them, is taken once and kept."""
 
     @field_validator("path")
     @classmethod
     def _no_secret(cls, path: str) -> str:
         return _without_password(path, "credentials come from the environment")
+
+    @model_validator(mode="after")
+    def _batches_of_pattern(self) -> Self:
+        if self.batches and self.path.startswith(("http://", "https://")):
+            raise ValueError(
+                "`batches` needs files that can be listed, and a web server lists none; use s3:// or gs://"
+            )
+        if self.batches and not any(sign in self.path for sign in GLOB_SIGNS):
+            raise ValueError("`batches` needs a pattern in `path`, such as landing/*.csv or lake/day=*/*.parquet")
+        return self
 
     @property
     def is_remote(self) -> bool:
@@ -84,6 +99,10 @@ class SqlSource(Section):
     watermark: Name | None = None
     """A column that only grows (an id, a time of insertion): the probe records its maximum, and ingest reads up to it.
     Without one, the probe reads and digests the whole result."""
+    batches: Literal["watermark"] | None = None
+    """Makes the source incremental: each run takes the rows from the last watermark on, and keeps them."""
+    lookback: float | str = 0
+    """How far before the last watermark late and corrected rows are looked for, in its units or as `36h`, `2d`."""
 
     @field_validator("url")
     @classmethod
@@ -94,6 +113,21 @@ class SqlSource(Section):
     def _one_address(self) -> Self:
         if (self.url is None) == (self.url_env is None):
             raise ValueError("give either `url` or `url_env`")
+        return self
+
+    @field_validator("lookback")
+    @classmethod
+    def _amount_or_time(cls, lookback: float | str) -> float | str:
+        if lookback_s(lookback) is None if isinstance(lookback, str) else not lookback >= 0:
+            raise ValueError("expected a number in the watermark's units, or a time such as 90s, 15m, 36h, 2d")
+        return lookback
+
+    @model_validator(mode="after")
+    def _batches_by_watermark(self) -> Self:
+        if self.batches and self.watermark is None:
+            raise ValueError("`batches: watermark` needs `watermark`, the column that says what is new")
+        if self.lookback and not self.batches:
+            raise ValueError("`lookback` needs `batches: watermark`; otherwise the whole query is read")
         return self
 
 
@@ -133,6 +167,24 @@ class DataSection(Section):
     """Types of columns where the source's own, or those inferred, are not what is wanted."""
     drop: tuple[Name, ...] = ()
     """Columns that are not read."""
+
+    @property
+    def unit(self) -> Unit | None:
+        """What one batch is; None for a source that is read as a whole."""
+        batches = None if isinstance(self.source, SklearnSource) else self.source.batches
+        return Unit(batches) if batches else None
+
+    @model_validator(mode="after")
+    def _batches_by_id(self) -> Self:
+        if self.unit and self.id is None:
+            raise ValueError("`source.batches` needs `id`: positions of rows shift when batches come late")
+        return self
+
+
+def lookback_s(text: str) -> float | None:
+    """Return the seconds of a time such as ``36h``, or None for another text."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[found[2]] if found else None
 
 
 def _without_password(address: str, advice: str) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from components.data.batch_source import open_batches, read_batched
 from components.data.config import DataSection
 from components.data.convert import convert
 from components.data.label import Label, check_label
 from components.data.manifest import dataset_dir
 from components.data.open_source import open_source
-from components.data.rows import Piece
-from components.data.schema import Types, require_column, source_types
+from components.data.rows import Piece, Reader
+from components.data.schema import Types, require_column, source_types, types_meant
 from components.data.snapshot import read_snapshot
 from components.data.table import TableWriter
 from components.errors import SchemaError
@@ -26,35 +28,67 @@ ROW_ID = "row_id"
 
 
 def ingest(model: str, section: DataSection, root: Path = Path()) -> DatasetManifest:
-    """Write ``data/<model>/dataset/`` from the snapshot that the probe recorded, and return its manifest.
+    """Write ``data/<model>/dataset/`` from the snapshot, or the batches, that the probe recorded; return its manifest.
 
     Raises:
         SourceError: the source was not probed, has changed since, or cannot be read.
         SchemaError: its columns or values are not as the configuration expects.
+        DigestMismatchError: bytes in the batch store were changed or damaged.
     """
-    snapshot, source_digest = read_snapshot(model, root)
     _remove_leftovers(dataset_dir(model, root))
     with whole_directory(dataset_dir(model, root)) as target, ExitStack() as stack:
-        landing = Path(stack.enter_context(TemporaryDirectory(dir=target, prefix="landing-")))
-        reader = stack.enter_context(open_source(model, section, snapshot, root, landing))
+        if section.unit:
+            probed, source_digest = read_batched(model, root)
+            reader = open_batches(model, section, probed, root)
+        else:
+            snapshot, source_digest = read_snapshot(model, root)
+            landing = Path(stack.enter_context(TemporaryDirectory(dir=target, prefix="landing-")))
+            reader = stack.enter_context(open_source(model, section, snapshot, root, landing))
         types = source_types(reader, section.types, section.drop)
-        pipeline = _Shaping(section, types, check_label(section.label, types))
-        with TableWriter(target / TABLE_FILE, pipeline.types) as writer:
-            for piece in reader.pieces(list(types)):
-                writer.write(pipeline.shape(piece))
-        pipeline.finish(writer.rows, section.source.kind)
-        manifest = DatasetManifest(
-            model=model,
-            digest=file_digest(target / TABLE_FILE),
-            rows=writer.rows,
-            columns=tuple(Column(name, kind, pipeline.nulls[name]) for name, kind in pipeline.types.items()),
-            id_column=pipeline.id_column,
-            label_column=pipeline.label.name,
-            label_inputs=pipeline.label.inputs,
-            source_digest=source_digest,
-            unlabelled_rows=pipeline.unlabelled_rows,
-        )
-        write_json(target / MANIFEST_FILE, manifest)
+        return _write(model, section, reader, types, source_digest, target)
+
+
+def ingest_alone(
+    model: str, section: DataSection, reader: Reader, expected: Mapping[str, ColumnType], root: Path
+) -> DatasetManifest:
+    """Write one batch as if it were the whole dataset, below another `root`, so that it can be judged by itself.
+
+    Args:
+        model: The model.
+        section: Its configuration.
+        reader: The batch.
+        expected: The types that the suite lists: a column of whole numbers may stand for one of numbers.
+        root: A folder for this batch.
+
+    Raises:
+        SourceError: the batch cannot be read.
+        SchemaError: its columns or values are not as expected.
+    """
+    types = source_types(reader, {**types_meant(reader, expected, section.drop), **section.types}, section.drop)
+    with whole_directory(dataset_dir(model, root)) as target:
+        return _write(model, section, reader, types, "", target)
+
+
+def _write(
+    model: str, section: DataSection, reader: Reader, types: Types, source_digest: str, target: Path
+) -> DatasetManifest:
+    pipeline = _Shaping(section, types, check_label(section.label, types))
+    with TableWriter(target / TABLE_FILE, pipeline.types) as writer:
+        for piece in reader.pieces(list(types)):
+            writer.write(pipeline.shape(piece))
+    pipeline.finish(writer.rows, section.source.kind)
+    manifest = DatasetManifest(
+        model=model,
+        digest=file_digest(target / TABLE_FILE),
+        rows=writer.rows,
+        columns=tuple(Column(name, kind, pipeline.nulls[name]) for name, kind in pipeline.types.items()),
+        id_column=pipeline.id_column,
+        label_column=pipeline.label.name,
+        label_inputs=pipeline.label.inputs,
+        source_digest=source_digest,
+        unlabelled_rows=pipeline.unlabelled_rows,
+    )
+    write_json(target / MANIFEST_FILE, manifest)
     return manifest
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from components.data.config import FilesSource
+from components.data.config import GLOB_SIGNS, FilesSource
 from components.data.snapshot import FileEntry, Snapshot
 from components.errors import InfrastructureError, MissingExtraError, SourceError, TowpathError
 from components.stage.files import file_digest
 
-_GLOB_SIGNS = "*?["
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 
@@ -26,13 +25,36 @@ def probe_files(source: FilesSource, root: Path) -> Snapshot:
         MissingExtraError: the store's library is not installed.
         InfrastructureError: a server does not answer.
     """
+    entries = matching_entries(source, root)
+    if not entries:
+        raise nothing_matches(source, root)
+    return Snapshot(kind="files", origin=source.path, files=tuple(entries))
+
+
+def matching_entries(source: FilesSource, root: Path) -> list[FileEntry]:
+    """Return the files that match the source's path now, in the order of their names; there may be none.
+
+    Raises:
+        SourceError: one cannot be read, or says no format.
+        MissingExtraError: the store's library is not installed.
+        InfrastructureError: a server does not answer.
+    """
     entries = _remote_entries(source.path) if source.is_remote else _local_entries(source.path, root)
     for entry in entries:
         if source.format_of(entry.path) is None:
             raise SourceError(
                 f"{entry.path}: the ending says no format; end it in .csv, .parquet or .jsonl, or set `source.format`"
             )
-    return Snapshot(kind="files", origin=source.path, files=tuple(entries))
+    return entries
+
+
+def nothing_matches(source: FilesSource, root: Path) -> SourceError:
+    """Return the error of a path at which there is nothing."""
+    if source.is_remote:
+        return SourceError(f"no object matches {source.path}; correct `source.path` or bring the data")
+    return SourceError(
+        f"no file matches {source.path} (looked in {root.resolve()}); correct `source.path` or bring the data"
+    )
 
 
 def remote_entry(path: str) -> FileEntry:
@@ -99,10 +121,6 @@ def _local_entries(path: str, root: Path) -> list[FileEntry]:
     if (root / path).is_dir():
         raise SourceError(f"{path} is a folder; name its files, as in `{path.rstrip('/')}/*.csv`")
     files = [path] if (root / path).is_file() else sorted(_matches(path, root))
-    if not files:
-        raise SourceError(
-            f"no file matches {path} (looked in {root.resolve()}); correct `source.path` or bring the data"
-        )
     try:
         return [FileEntry(each, (root / each).stat().st_size, sha256=file_digest(root / each)) for each in files]
     except OSError as error:
@@ -118,13 +136,11 @@ def _matches(pattern: str, root: Path) -> Iterator[str]:
 
 
 def _remote_entries(path: str) -> list[FileEntry]:
-    if path.startswith(("http://", "https://")) or not any(sign in path for sign in _GLOB_SIGNS):
+    if path.startswith(("http://", "https://")) or not any(sign in path for sign in GLOB_SIGNS):
         return [remote_entry(path)]
     with remote(path) as (store, key):
         keys = sorted(store.glob(key))
         addresses = [store.unstrip_protocol(each) for each in keys if not each.endswith("/")]
-    if not addresses:
-        raise SourceError(f"no object matches {path}; correct `source.path` or bring the data")
     return [remote_entry(address) for address in addresses]
 
 

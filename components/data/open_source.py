@@ -32,12 +32,17 @@ def open_source(model: str, section: DataSection, snapshot: Snapshot, root: Path
         yield FrameReader(f"scikit-learn's {source.table}", read_bundled(source.table))
     elif isinstance(source, FilesSource):
         with probed_files(model, source, snapshot, root, landing) as files:
-            yield _file_reader(source, files)
+            yield file_reader(source, files)
     else:
         yield _sql_reader(model, source, snapshot, section.id, root, landing)
 
 
-def _file_reader(source: FilesSource, files: Sequence[LocalFile]) -> Reader:
+def file_reader(source: FilesSource, files: Sequence[LocalFile]) -> Reader:
+    """Return a reader of files that are here.
+
+    Raises:
+        SchemaError: they are of several formats.
+    """
     formats = sorted({source.format_of(file.place) or "" for file in files})
     if len(formats) > 1:
         raise SchemaError(

@@ -36,6 +36,25 @@ def source_types(reader: Reader, overrides: Mapping[str, ColumnType], drop: Sequ
     return {name: _type(name, overrides.get(name) or inferred[name]) for name in wanted}
 
 
+def types_meant(reader: Reader, expected: Mapping[str, ColumnType], drop: Sequence[str]) -> Types:
+    """Return those of the expected types that the columns of one batch may stand for.
+
+    Text may stand for anything, as may a column without values; whole numbers may stand for numbers.
+
+    Raises:
+        SchemaError: columns differ between files.
+        SourceError: the source cannot be read.
+    """
+    found = _schemas(reader)
+    return {
+        name: kind
+        for name, kind in expected.items()
+        if name in found
+        and name not in drop
+        and (reader.is_text or found[name] is None or (found[name] in _NUMBERS and kind is ColumnType.FLOAT64))
+    }
+
+
 def require_column(name: str, known: Iterable[str], who: str) -> None:
     """Check that a column is there.
 

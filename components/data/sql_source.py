@@ -28,7 +28,7 @@ _SNAPSHOT: dict[str, dict[str, Any]] = {
     "mariadb": {"isolation_level": "REPEATABLE READ"},
 }
 """How all statements of a connection see one state; elsewhere the database's default stands."""
-_TYPES = {kind.__name__: kind for kind in (int, float, str, date, datetime, Decimal)}
+MARK_TYPES = {kind.__name__: kind for kind in (int, float, str, date, datetime, Decimal)}
 
 
 def probe_query(source: SqlSource, id_column: str | None, root: Path) -> Snapshot:
@@ -40,13 +40,15 @@ def probe_query(source: SqlSource, id_column: str | None, root: Path) -> Snapsho
         MissingExtraError: the database's driver is not installed.
         InfrastructureError: the database cannot be reached.
     """
-    with _connection(source, root) as connection:
-        rows = _subquery(connection, source)
+    with connection_to(source, root) as connection:
+        rows = subquery_of(connection, source)
         if source.watermark is None:
             digest, count = _digest(connection, rows, id_column)
             return Snapshot(kind="sql", origin=source.query, rows=count, result_sha256=digest)
-        mark = _upper_bound(connection, rows, source.watermark)
-        return Snapshot(kind="sql", origin=source.query, rows=_count(connection, _bounded(rows, mark)), watermark=mark)
+        mark = upper_bound(connection, rows, source.watermark)
+        return Snapshot(
+            kind="sql", origin=source.query, rows=count_rows(connection, _bounded(rows, mark)), watermark=mark
+        )
 
 
 @contextmanager
@@ -58,9 +60,9 @@ def probed_rows(
     Raises:
         SourceError: rows were changed, removed or added below the watermark; or as `probe_query`.
     """
-    with _connection(source, root) as connection:
-        rows = _subquery(connection, source)
-        query = _ordered(_bounded(rows, snapshot.watermark), rows, id_column)
+    with connection_to(source, root) as connection:
+        rows = subquery_of(connection, source)
+        query = ordered(_bounded(rows, snapshot.watermark), rows, id_column)
         names = list(rows.c.keys())
         yield names, _checked(connection, query, snapshot, model)
 
@@ -69,7 +71,7 @@ def _checked(
     connection: Connection, query: Select[Any], snapshot: Snapshot, model: str
 ) -> Iterator[Sequence[tuple[Any, ...]]]:
     digest, count = hashlib.sha256(), 0
-    for lot in _lots(connection, query):
+    for lot in lots_of(connection, query):
         count += len(lot)
         if snapshot.result_sha256:
             _add(digest, lot)
@@ -79,7 +81,15 @@ def _checked(
 
 
 @contextmanager
-def _connection(source: SqlSource, root: Path) -> Iterator[Connection]:
+def connection_to(source: SqlSource, root: Path) -> Iterator[Connection]:
+    """Give a connection that sees one state of the database; what goes wrong with it becomes one sentence.
+
+    Raises:
+        ConfigError: the environment variable is not set, or the address cannot be used.
+        SourceError: the database refuses the query.
+        MissingExtraError: the database's driver is not installed.
+        InfrastructureError: the database cannot be reached.
+    """
     import sqlalchemy as sa
 
     try:
@@ -123,7 +133,8 @@ def _address(source: SqlSource, root: Path) -> Any:
     return url
 
 
-def _subquery(connection: Connection, source: SqlSource) -> Subquery:
+def subquery_of(connection: Connection, source: SqlSource) -> Subquery:
+    """Return the configured query with the names of its columns, checked."""
     import sqlalchemy as sa
 
     statement = source.query.strip().rstrip(";").replace(":", r"\:")
@@ -133,7 +144,13 @@ def _subquery(connection: Connection, source: SqlSource) -> Subquery:
     return sa.text(statement).columns(*(sa.column(name) for name in names)).subquery("towpath_source")
 
 
-def _upper_bound(connection: Connection, rows: Subquery, name: str) -> Watermark:
+def upper_bound(connection: Connection, rows: Subquery, name: str) -> Watermark:
+    """Return a watermark's greatest value.
+
+    Raises:
+        ConfigError: the query has no such column, or its values cannot be compared.
+        SourceError: there is no value.
+    """
     import sqlalchemy as sa
 
     if name not in rows.c:
@@ -142,7 +159,7 @@ def _upper_bound(connection: Connection, rows: Subquery, name: str) -> Watermark
     upper = _plain(connection.execute(sa.select(sa.func.max(rows.c[name]))).scalar())
     if upper is None:
         raise SourceError(f"the query gives no rows with a watermark `{name}`; nothing can be read")
-    if type(upper).__name__ not in _TYPES:
+    if type(upper).__name__ not in MARK_TYPES:
         raise ConfigError(f"`source.watermark` is `{name}`, a {type(upper).__name__}; expected a number, text or time")
     text = upper.isoformat() if isinstance(upper, date) else str(upper)
     return Watermark(name, text, type(upper).__name__)
@@ -154,16 +171,22 @@ def _bounded(rows: Subquery, mark: Watermark | None) -> Select[Any]:
     query = sa.select(*rows.c)
     if mark is None:
         return query
-    kind: Any = _TYPES[mark.type]
-    return query.where(rows.c[mark.column] <= (kind.fromisoformat if issubclass(kind, date) else kind)(mark.upper))
+    return query.where(rows.c[mark.column] <= mark_value(mark.type, mark.upper))
 
 
-def _ordered(query: Select[Any], rows: Subquery, id_column: str | None) -> Select[Any]:
+def mark_value(kind: str, text: str) -> Any:
+    """Return a watermark's value from its text."""
+    found: Any = MARK_TYPES[kind]
+    return (found.fromisoformat if issubclass(found, date) else found)(text)
+
+
+def ordered(query: Select[Any], rows: Subquery, id_column: str | None) -> Select[Any]:
     """Order by the id, or by every column: rows that are alike in all of them are interchangeable."""
     return query.order_by(rows.c[id_column]) if id_column and id_column in rows.c else query.order_by(*rows.c)
 
 
-def _count(connection: Connection, query: Select[Any]) -> int:
+def count_rows(connection: Connection, query: Select[Any]) -> int:
+    """Return how many rows a query gives."""
     import sqlalchemy as sa
 
     return int(connection.execute(sa.select(sa.func.count()).select_from(query.subquery())).scalar_one())
@@ -171,13 +194,14 @@ def _count(connection: Connection, query: Select[Any]) -> int:
 
 def _digest(connection: Connection, rows: Subquery, id_column: str | None) -> tuple[str, int]:
     digest, count = hashlib.sha256(), 0
-    for lot in _lots(connection, _ordered(_bounded(rows, None), rows, id_column)):
+    for lot in lots_of(connection, ordered(_bounded(rows, None), rows, id_column)):
         _add(digest, lot)
         count += len(lot)
     return digest.hexdigest(), count
 
 
-def _lots(connection: Connection, query: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
+def lots_of(connection: Connection, query: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Give a query's rows in lots, never all at once."""
     result = connection.execution_options(stream_results=True, max_row_buffer=FETCH_ROWS).execute(query)
     while lot := result.fetchmany(FETCH_ROWS):
         yield [tuple(_plain(value) for value in row) for row in lot]

@@ -68,6 +68,7 @@ class DatasetManifest:
     label_inputs: tuple[str, ...]
     """Columns that the label's expression uses; they are no features unless kept by name."""
     source_digest: str
-    """SHA-256 of the canonical JSON of the probe (``source.json``) that was read."""
+    """SHA-256 of the canonical JSON of the probe (``source.json``) that was read; of an incremental source, of its
+    batches."""
     unlabelled_rows: int = 0
     """Rows of the source that are not in the table, because their label is missing."""

@@ -37,13 +37,19 @@ class CheckResult:
     bad: BadRows | None = None
 
 
-def run_checks(table: Table, meta: SuiteMeta) -> tuple[CheckResult, ...]:
-    """Check a table's shape, and its values when the shape is right."""
+def run_checks(table: Table, meta: SuiteMeta, *, is_batch: bool = False) -> tuple[CheckResult, ...]:
+    """Check a table's shape, and its values when the shape is right.
+
+    Args:
+        table: The table.
+        meta: What the suite says of it.
+        is_batch: It is a part of a dataset: its label need not vary, and too few rows tell of no leak.
+    """
     shape = tuple(_shape_checks(table, meta))
     if not all(result.outcome.success for result in shape):
         return shape
-    values = (*shape, *_value_checks(table))
-    if not all(result.outcome.success for result in values):
+    values = (*shape, *_value_checks(table), *(() if is_batch else (_label_varies(table),)))
+    if is_batch or not all(result.outcome.success for result in values):
         return values
     return (*values, CheckResult(check_leak(table, meta)))
 
@@ -80,7 +86,6 @@ def _value_checks(table: Table) -> Iterator[CheckResult]:
         bad = _places(table, (name,), "missing", rule) if missing[name] else None
         yield _result(rule, not missing[name], (name,), f"`{name}` misses {missing[name]} of {table.rows} values", bad)
     yield _unique_id(table)
-    yield _label_varies(table)
 
 
 def _counts(table: Table) -> tuple[dict[str, int], dict[str, int]]:

@@ -11,6 +11,7 @@ import typer
 from components.errors import TowpathError
 from pipelines.cli import (
     backup,
+    batches,
     ledger,
     models,
     monitoring,
@@ -51,6 +52,7 @@ for group in (
     services,
     stack,
     backup,
+    batches,
     setup,
 ):
     group.add_commands(app)

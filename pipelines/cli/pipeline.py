@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.output import JsonOption, print_json, print_table, say
+from pipelines.cli.output import JsonOption, print_json, print_table, say, say_all
 
 if TYPE_CHECKING:
     from pipelines.console import RunView
@@ -144,3 +144,5 @@ def _show(outcome: RunOutcome, json: bool) -> None:
         )
         for line in outcome.sentences:
             say(line)
+    if outcome.batches and not json:
+        say_all(outcome.batches.sentences)

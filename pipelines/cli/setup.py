@@ -81,9 +81,11 @@ def propose(
 
     quiet()
     loaded = load_model(model)
-    from components.data.probe import write_probe
+    from pipelines.batches.intake import take_in
+    from pipelines.batches.telling import require_good_news
 
-    write_probe(model, loaded.model.data)
+    if intake := take_in(model, loaded.model.data, judge=False):
+        require_good_news(intake)
     StageRunner().run(f"ingest@{model}")
     drafted = propose_suite(model, force=force)
     if json:

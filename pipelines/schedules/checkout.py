@@ -21,11 +21,13 @@ from components.errors import AlreadyRunningError, BadInputError, FaultError, In
 from components.stage.files import file_digest, write_text
 from components.stage.process import CALL_DIR_VARIABLE
 from components.training.core.environment import ENVIRONMENTS_VARIABLE, environments_dir
+from pipelines.batches.tracked import tracked_file
 from pipelines.lineage import LOCK_FILES
 from pipelines.state import CHECKOUTS, LOCKS, STATE
 
 KEPT = STATE / "schedules" / "kept"
-"""Per model: dvc.lock and source.json of its last good scheduled run, from which the next one goes on."""
+"""Per model: dvc.lock and source.json of its last good scheduled run, from which the next one goes on; of an
+incremental source, source.json and batches.dvc of its last run, good or not."""
 _LOCK = "dvc.lock"
 
 
@@ -60,6 +62,8 @@ class Checkout:
         self._dvc("fetch", "--run-cache", *self.stages())
         if stages := self.stages():
             self._dvc("checkout", "--force", *stages)
+        if self._batches.is_file():
+            self._dvc("pull", "--force", str(self._batches))
 
     def push(self) -> None:
         """Send the model's data and the run cache to the remote.
@@ -68,14 +72,32 @@ class Checkout:
             InfrastructureError: the remote did not take them.
         """
         self._dvc("push", "--run-cache", *self.stages())
+        self.keep_batches()
 
     def keep(self) -> None:
         """Remember what the run left, so that the model's next one goes on from it."""
         kept = self.root / KEPT / self.model
         write_text(kept / _LOCK, (self.folder / _LOCK).read_text(encoding="utf-8"))
-        source = self.folder / "data" / self.model / "source.json"
-        if source.is_file():
-            write_text(kept / source.name, source.read_text(encoding="utf-8"))
+        self._keep_probe()
+
+    def keep_batches(self) -> None:
+        """Push the batches that were read, and remember them: also of a run that failed, for a source may be emptied.
+
+        Raises:
+            InfrastructureError: the remote did not take them.
+        """
+        if self._batches.is_file():
+            self._dvc("push", str(self._batches))
+            self._keep_probe()
+
+    def _keep_probe(self) -> None:
+        for path in (self._batches.with_name("source.json"), self._batches):
+            if path.is_file():
+                write_text(self.root / KEPT / self.model / path.name, path.read_text(encoding="utf-8"))
+
+    @property
+    def _batches(self) -> Path:
+        return tracked_file(self.model, self.folder)
 
     def digests(self) -> dict[str, str]:
         """Return the digests of what decides a run beside its code: dvc.lock and the environment's locks."""
@@ -187,14 +209,15 @@ def _lay_in(checkout: Checkout) -> None:
     from dvc.utils.serialize import dump_yaml
 
     kept = checkout.root / KEPT / checkout.model
+    for name in ("source.json", "batches.dvc"):
+        if (kept / name).is_file():
+            write_text(checkout.folder / "data" / checkout.model / name, (kept / name).read_text(encoding="utf-8"))
     if not (kept / _LOCK).is_file():
         return
     path = checkout.folder / _LOCK
     content = _read(path)
     stages = {**(content.get("stages") or {}), **_own_stages(kept / _LOCK, checkout.folder, checkout.model)}
     dump_yaml(str(path), {"schema": "2.0", "stages": stages})  # as DVC writes it: the same lock is the same bytes
-    if (kept / "source.json").is_file():
-        write_text(checkout.folder / "data" / checkout.model / "source.json", (kept / "source.json").read_text())
 
 
 def _own_stages(lock: Path, project: Path, model: str) -> Mapping[str, object]:

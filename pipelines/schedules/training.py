@@ -22,7 +22,13 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
-from components.errors import StageFailedError, StageTimeoutError, error_from_json
+from components.errors import (
+    InfrastructureError,
+    StageFailedError,
+    StageTimeoutError,
+    TowpathError,
+    error_from_json,
+)
 from components.stage.files import write_json
 from components.stage.process import kill_group
 from components.types import record
@@ -121,7 +127,12 @@ def _train(
     with open_checkout(model, commit) as checkout:
         checkout.pull()
         used = checkout.digests()
-        outcome = run_inside(checkout, request, timeout_s)
+        try:
+            outcome = run_inside(checkout, request, timeout_s)
+        except TowpathError:
+            with contextlib.suppress(InfrastructureError):  # what stopped the run is what people must hear
+                checkout.keep_batches()
+            raise
         checkout.push()
         checkout.keep()
         return used, checkout.digests(), outcome

@@ -29,6 +29,8 @@ from components.serving.served_model import load_served
 from components.serving.traffic import Traffic
 from components.types.judging import JudgeReport
 from components.types.release import ModelRef, PlacedModel, TrafficSplit
+from pipelines.batches.telling import write_metrics as write_batches
+from pipelines.outcome import Intake
 from pipelines.schedules.notices import Standing
 from pipelines.schedules.notices import write_metrics as write_schedules
 from tests.monitoring_reports import report as monitoring_report
@@ -122,6 +124,7 @@ def _texts(folder: Path) -> Iterator[str]:
     yield (folder / "monitoring.prom").read_text()
     standing = Standing("training-churn", active=True, absent=False, last_start=1.0, last_failed=False)
     yield write_schedules([standing], {"absent": 0}, folder).read_text()
+    yield write_batches(Intake("churn", 1, 400, (), (), (), (), (), (), 0), folder).read_text()
 
 
 def _of_a_gateway(folder: Path) -> str:
