@@ -24,8 +24,11 @@ from components.types import record
 from components.types.evaluation import Evaluation, Verdict
 from components.types.product import ProductRef
 from components.types.release import Environment
+from pipelines.author import actor
 from pipelines.config import ModelConfig
 from pipelines.placement import stable_placement
+from pipelines.release.environments import load_environment
+from pipelines.release.waivers import champion_against, with_waiver
 from pipelines.selection import Choice, baseline_training
 from pipelines.state import ledger_url
 
@@ -82,15 +85,14 @@ def require_passed(judgement: Judgement) -> None:
 
 def _champion(config: ModelConfig, candidate: Evaluation, slot: Slot, root: Path) -> Champion:
     """Return how the candidate compares with what is stable, or with what was before where that is itself."""
-    ledger = Ledger(ledger_url())
-    for version in (slot.stable, slot.previous):
-        if version is None:
-            continue
-        recorded = ledger.version(config.name, version)
-        if recorded.digest == candidate.product_digest:
-            continue
-        champion = ProductRef(stable_placement(config.name, root, version).directory, recorded.digest, recorded.runtime)
-        return _rescore(config, candidate, champion, root)
+    env = load_environment(Environment.LOCAL.value, root)
+    recorded = champion_against(env.ledger(), slot, candidate.product_digest)
+    if recorded is not None:
+        directory = stable_placement(config.name, root, recorded.version).directory
+        found = _rescore(config, candidate, ProductRef(directory, recorded.digest, recorded.runtime), root)
+        if isinstance(found, UnscorableChampion):
+            return with_waiver(env, recorded, found, candidate.product_digest, actor())
+        return found
     if slot.stable is None:
         return NoChampion("the ledger has no stable version in the local environment yet")
     return NoChampion(f"the candidate is version {slot.stable}, which is stable already, and nothing stood before it")

@@ -5,8 +5,6 @@ It is stable at once, or, where the run was asked for that, the challenger: then
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +22,7 @@ from components.types.product import ProductRef, Signature
 from components.types.release import Environment
 from components.types.training import RESULT_FILE, TrainingResult
 from components.validation.verdict import VERDICT_FILE, ValidationVerdict
+from pipelines.author import actor
 from pipelines.batches.tracked import tracked_file
 from pipelines.config import ModelConfig
 from pipelines.input_example import input_example
@@ -91,14 +90,6 @@ def register_and_place(
         )
     recording.tracker().set_tags(recording.run_id, {"towpath.version": str(version.version)})
     return settled
-
-
-def actor() -> str:
-    """Return who acts: ``TOWPATH_ACTOR``, else the user of this machine."""
-    try:
-        return os.environ.get("TOWPATH_ACTOR") or getpass.getuser()
-    except (KeyError, OSError):  # a container's user without an entry in passwd
-        return f"uid {os.getuid()}"
 
 
 def _place(

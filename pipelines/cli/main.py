@@ -25,6 +25,7 @@ from pipelines.cli import (
     skew,
     stack,
     upkeep,
+    waivers,
 )
 from pipelines.cli.output import say
 from pipelines.services.stack_state import adopt_stack
@@ -43,6 +44,7 @@ for group in (
     models,
     promotion,
     operations,
+    waivers,
     releases,
     upkeep,
     monitoring,

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 
 from components.errors import BadInputError, GateRefusedError
-from pipelines.promotion import actor
+from pipelines.author import actor
 from pipelines.release.environment_config import Right
 from pipelines.release.environments import EnvironmentConfig
 

@@ -21,7 +21,7 @@ from components.stage.files import tree_digest
 from components.types.product import ProductRef
 from components.types.record import canonical_json
 from components.types.release import PlacedModel
-from pipelines.promotion import actor
+from pipelines.author import actor
 from pipelines.release.carrying import carry
 from pipelines.release.contract import incompatibilities
 from pipelines.release.environments import EnvironmentConfig

@@ -67,11 +67,26 @@ class NoChampion:
 
 
 @dataclass(frozen=True)
+class Waiver:
+    """A person's word that one candidate need not be compared with one champion; it holds for no other two."""
+
+    champion_digest: str
+    candidate_digest: str
+    actor: str
+    reason: str
+    at: str
+    """UTC, ISO 8601."""
+    expires_at: str
+    """UTC, ISO 8601; whoever brings the waiver leaves out one that has expired."""
+
+
+@dataclass(frozen=True)
 class UnscorableChampion:
     """A champion stands there and cannot predict the current rows."""
 
     champion_digest: str
     reason: str
+    waiver: Waiver | None = None
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,7 @@ def champion(evidence: GateEvidence, gate: ChampionGate) -> list[Finding]:
     if isinstance(found, NoChampion):
         return [Finding(True, f"there is no champion yet: {found.reason}")]
     if isinstance(found, UnscorableChampion):
-        raise UnusableEvidenceError(
-            f"the champion {found.champion_digest[:12]} cannot be scored: {found.reason}; "
-            "only a waiver for these two digests lets the candidate pass"
-        )
+        return [_waived(evidence, found)]
     _require_sound(evidence, found, gate)
     allowed = allowance(found.metric, found.champion, gate.margin)
     return [
@@ -38,6 +35,20 @@ def champion(evidence: GateEvidence, gate: ChampionGate) -> list[Finding]:
             f"[{found.low:+.4g}, {found.high:+.4g}] at {found.confidence:.0%}, at least {-allowed:+.4g} is asked for",
         )
     ]
+
+
+def _waived(evidence: GateEvidence, found: UnscorableChampion) -> Finding:
+    said = f"the champion {found.champion_digest[:12]} cannot be scored: {found.reason}"
+    if found.waiver is None:
+        raise UnusableEvidenceError(
+            f"{said}; only a waiver for these two digests lets the candidate pass: "
+            f"`towpath waive {evidence.candidate.model} {evidence.product_digest[:12]} --reason …`"
+        )
+    require_digest_of(found.waiver.candidate_digest, evidence.product_digest, "the waiver")
+    require_digest_of(found.waiver.champion_digest, found.champion_digest, "the champion of the waiver")
+    return Finding(
+        True, f"{said}; {found.waiver.actor} waived the comparison on {found.waiver.at[:10]}: {found.waiver.reason}"
+    )
 
 
 def _require_sound(evidence: GateEvidence, found: ChampionComparison, gate: ChampionGate) -> None:
