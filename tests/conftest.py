@@ -31,6 +31,7 @@ LONGEST = (
     "tests/e2e/test_tfx.py",
     "tests/e2e/test_tables.py",
     "tests/e2e/test_stack.py",
+    "tests/e2e/test_drifted_day.py",
     "tests/e2e/test_first_run.py",
     "tests/integration/schedules/test_schedules.py",
     "tests/e2e/test_interruptions.py",
@@ -196,9 +197,7 @@ def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the SavedModels that `tests.saved_models` names; they are written once for all tests."""
     if find_spec("tensorflow") is None:
         pytest.skip("TensorFlow is not installed")
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
+    shared = _shared(tmp_path_factory)
     folder = shared / "saved-models"
     with FileLock(shared / "saved-models.lock"):
         if not folder.exists():
@@ -210,6 +209,30 @@ def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert made.returncode == 0, made.stderr[-2000:]
             part.rename(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder to copy: Prefect's before its first run, but with its tables, which take six seconds to make."""
+    shared = _shared(tmp_path_factory)
+    folder = shared / "prefect-home"
+    with FileLock(shared / "prefect-home.lock"):
+        if not folder.exists():
+            part = shared / "prefect-home.part"
+            part.mkdir()
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+            environment |= {"PREFECT_HOME": str(part), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+            command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+            made = subprocess.run(command, cwd=shared, env=environment, capture_output=True, text=True)
+            assert made.returncode == 0, made.stderr[-2000:]
+            part.rename(folder)
+    return folder
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of this run of the tests, the same in all its processes."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture

@@ -85,11 +85,14 @@ def copy_project(target: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def make_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Project]]:
+def make_project(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[Callable[..., Project]]:
     made: list[Project] = []
 
-    def make(name: str) -> Project:
+    def make(name: str, *, newcomer: bool = False) -> Project:
+        """Copy the project; a newcomer's has nothing that a run leaves, others have Prefect's tables already."""
         made.append(copy_project(tmp_path_factory.mktemp(name)))
+        if not newcomer:
+            shutil.copytree(prefect_home, made[-1].root / ".towpath" / "prefect")
         return made[-1]
 
     yield make
@@ -98,5 +101,5 @@ def make_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
 
 @pytest.fixture(scope="module")
-def project(make_project: Callable[[str], Project]) -> Project:
+def project(make_project: Callable[..., Project]) -> Project:
     return make_project("project")

@@ -3,12 +3,18 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.conftest import Project
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(make_project: Callable[..., Project]) -> Project:
+    return make_project("project", newcomer=True)
 
 
 @pytest.fixture(scope="module")

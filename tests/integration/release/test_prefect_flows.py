@@ -36,9 +36,10 @@ TOKENS = {"eve": "eve-holds-this-token", "ada": "ada-holds-this-token"}
 
 
 @pytest.fixture(scope="module")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[str]:
     """Give the address of a Prefect server of our own."""
     folder = tmp_path_factory.mktemp("prefect")
+    shutil.copytree(prefect_home, folder / ".towpath" / "prefect")
     with prefect_api(folder) as url:
         yield url
 
