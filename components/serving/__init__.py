@@ -17,7 +17,7 @@ asks a registry nor a ledger. A process is one event loop; several can share a p
 - `snapshot_watch` follows the snapshot (`router_snapshot`), has versions loaded (`version_cache`) and moves traffic;
 - `judging` judges a rollout while it runs, on the `board` that all workers share; `pulse` keeps that up to date;
 - `measurements` counts, `exposition` and `rollout_metrics` show the counts; `prediction_log` has what was answered
-  logged by a process of its own, `page` shows how a release stands.
+  logged by a process of its own, `low_priority` is what such processes have, `page` shows how a release stands.
 
 `predict` (with `file_readers`, `file_writers`) is for files and never part of the gateway's process, which imports no
 registry, no data-frame library and no training framework.

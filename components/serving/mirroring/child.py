@@ -22,6 +22,7 @@ from typing import Any
 from components.errors import TowpathError
 from components.runtime.protocol import Stop
 from components.serving.asked import Attempt
+from components.serving.low_priority import yield_processor
 from components.serving.measurements import Measurements
 from components.serving.mirroring.frames import Frames, frame, pack_outputs, unpack_batch
 from components.serving.mirroring.process import WORD_BYTES
@@ -30,12 +31,10 @@ from components.serving.served_model import ServedModel, load_served
 from components.types import record
 from components.types.release import PlacedModel, Role
 
-_NICE = 5
-"""A quarter of a processor that others want, too: what is starved would look slow."""
 _READ_BYTES = 1 << 20
 _AT_ONCE = 16
 """Most answers in a frame: the event loop takes a frame at a time, and that long a request may have to wait."""
-_TOLD_S = 0.005
+_TOLD_S = 0.025
 """How long an answer may wait for the next ones."""
 _LOOK_S = 0.05
 
@@ -45,7 +44,7 @@ def main(text: str, lane: int, memory: int) -> int:
     task = json.loads(text)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    _yield_processor()
+    yield_processor()
     with socket.socket(fileno=lane) as worker:
         try:
             shadow = load_served(record.load(PlacedModel, task["placed"]), Measurements())
@@ -74,6 +73,7 @@ def _serve(worker: socket.socket, begun: mmap.mmap, shadow: ServedModel, watch: 
                 watch.end()
                 outputs = None if attempt.outputs is None else pack_outputs(attempt.outputs)
                 answers.append((number, attempt.bad and attempt.bad.value, attempt.seconds, outputs))
+                os.sched_yield()  # whoever woke meanwhile need not wait for the whole burst
                 if len(answers) == _AT_ONCE or time.monotonic() - first_s > _TOLD_S:
                     worker.sendall(frame(answers))
                     answers, first_s = [], time.monotonic()
@@ -111,12 +111,6 @@ class _Watch:
                 stop.terminate = True
             if os.getppid() != self._parent:  # which a prediction that hangs would not notice
                 os._exit(0)
-
-
-def _yield_processor() -> None:
-    os.nice(_NICE)
-    if sys.platform == "linux":  # it then takes the processor from nobody when it wakes
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Ask a shadow in a process of its own, without ever waiting for it. Counts nothing, judges nothing.
 
-All of this runs on the event loop, which is why it works in bursts: a few times in every hundredth of a second it hands
-over what waits, and takes what was answered. A process that dies is replaced, ever more slowly; the request that it was
+All of this runs on the event loop, which is why it works in bursts: to be woken costs more than what a request takes. A
+process that dies is replaced, ever more slowly; the request that it was
 at is the shadow's failure, and those that it had not begun are asked again.
 """
 
@@ -19,9 +19,9 @@ from components.errors import BadInputError
 from components.serving.asked import Asked, Attempt, failed
 from components.serving.mirroring.frames import Frames, frame, pack_batch, unpack_outputs
 from components.serving.mirroring.process import ShadowProcess
+from components.serving.mirroring.restarts import Progress, Restarts
 from components.serving.mirroring.shadowing import understood
 from components.serving.served_model import ServedModel
-from components.serving.version_cache import LOAD_S
 from components.types.judging import BadEvent
 from components.types.release import Role
 
@@ -29,18 +29,15 @@ WAITING = 2_048
 """Most requests waiting for the shadow: what comes while its process starts has room, and of large ones …"""
 WAITING_BYTES = 33_554_432
 """… no more than so many bytes of bodies."""
-_BURST_S = 0.005
-"""How long a request may wait for others to be handed over with it."""
+_BURST = 16
+"""So many requests are handed over together, …"""
+_BURST_S = 0.025
+"""… or fewer, once the first of them waited so long."""
 _MOST_SENT = 64
 """Most requests that the process has and did not answer."""
 _FRAME_BYTES = 262_144
 """A frame is closed at so many bytes of bodies."""
 _LOOK_S = 0.25
-_GRACE_S = 1.0
-"""How long beyond its limit a prediction that was asked to stop may go on before its process is ended."""
-_STEADY_S = 10.0
-"""A process that lived so long had no trouble: its successor starts at once."""
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 30.0
 
 log = logging.getLogger("towpath.gateway")
 
@@ -87,8 +84,7 @@ class ProcessLane:
         self._gone = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
         self._has_ended = False
-        self._deaths = 0
-        self._start_at_s = 0.0
+        self._restarts = Restarts()
 
     @property
     def pid(self) -> int | None:
@@ -104,8 +100,8 @@ class ProcessLane:
         self._waiting_bytes += size_bytes
         if self._life is None or self._life.done():
             self._life = asyncio.get_running_loop().create_task(self._live())
-        elif self._timer is None and self._process is not None and self._process.is_ready:
-            self._timer = asyncio.get_running_loop().call_later(_BURST_S, self._hand_over)
+        elif self._process is not None and self._process.is_ready:
+            self._hand_over_soon()
         return True
 
     def end(self) -> None:
@@ -119,11 +115,11 @@ class ProcessLane:
     async def _live(self) -> None:
         """Keep a process until there is nothing left to ask one that died."""
         while self._waiting and not self._has_ended:
-            await asyncio.sleep(self._start_at_s - time.monotonic())
+            await asyncio.sleep(self._restarts.wait_s)
             try:
                 process = await asyncio.to_thread(self._started)
             except OSError as error:  # as when there is no memory
-                log.error("%s: no process can be started: %s; %s", self._name, error, self._again(0.0))
+                log.error("%s: no process can be started: %s; %s", self._name, error, self._restarts.again(0.0))
                 continue
             try:
                 self._adopt(process)
@@ -161,20 +157,25 @@ class ProcessLane:
 
     async def _until_gone(self, process: ShadowProcess) -> None:
         """Wait until the process is gone, and end it where a prediction or the loading hangs."""
-        at, since_s = -1, time.monotonic()
+        progress = Progress(process, self._time_limit_s)
         while not self._gone.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), _LOOK_S)
-            now_s, number = time.monotonic(), process.begun if self._sent else -1
-            if number != at or (process.is_ready and not self._sent):
-                at, since_s = number, now_s
-            elif now_s - since_s > (self._time_limit_s + _GRACE_S if process.is_ready else LOAD_S):
+            if progress.hangs(has_work=bool(self._sent)):
                 process.was_ended = True
                 return
 
+    def _hand_over_soon(self) -> None:
+        if len(self._waiting) >= _BURST and len(self._sent) < _MOST_SENT:
+            self._hand_over()
+        elif self._waiting and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_BURST_S, self._hand_over)
+
     def _hand_over(self) -> None:
         """Send what waits, as much as a frame and the process may have."""
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         process = self._process
         if process is None:
             return
@@ -229,6 +230,7 @@ class ProcessLane:
                 return
             for answer in content:
                 self._take(*answer)
+            self._hand_over_soon()
         except Exception:  # its native code may have written anywhere
             log.exception("%s: its process gave an answer that is none, and is ended", self._name)
             process.kill()
@@ -274,13 +276,6 @@ class ProcessLane:
         self._waiting.extendleft(reversed(again))
         self._waiting_bytes += sum(len(pair.asked.body) for pair in again)
         how = "was ended, because a prediction hung" if process.was_ended else f"ended with exit code {code}"
-        log.error("%s: its process %s; %s", self._name, how, self._again(time.monotonic() - process.started_s))
+        log.error("%s: its process %s; %s", self._name, how, self._restarts.again(time.monotonic() - process.started_s))
         if not process.was_ended:
             self._died(code)
-
-    def _again(self, lived_s: float) -> str:
-        """Set when the next process starts, later after each that died young; return it as half a sentence."""
-        self._deaths = 0 if lived_s >= _STEADY_S else self._deaths + 1
-        wait_s = min(_FIRST_WAIT_S * 2 ** min(self._deaths - 1, 10), _LONGEST_WAIT_S) if self._deaths else 0.0
-        self._start_at_s = time.monotonic() + wait_s
-        return f"it is started again in {wait_s:g} s"

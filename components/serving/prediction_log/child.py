@@ -13,14 +13,13 @@ import signal
 import sys
 from dataclasses import asdict
 
+from components.serving.low_priority import yield_processor
 from components.serving.prediction_log.counts import LogCounts
 from components.serving.prediction_log.frames import Decoder
 from components.serving.prediction_log.options import LogOptions
 from components.serving.prediction_log.writer import Writer
 from components.types.record import load
 
-_NICE = 5
-"""A quarter of a processor that others want, too; at 19 it would not keep up."""
 _LOOK_S = 0.25
 _READ_BYTES = 1_048_576
 
@@ -35,7 +34,7 @@ def main(options: str, worker: str) -> None:
 
     writer.prepare()
     said.send(writer.counts)
-    os.nice(_NICE)  # only now: on a busy machine it would take long to get so far
+    yield_processor()  # only now: on a busy machine it would take long to get so far
     decoder = Decoder()
     while True:
         ready, _, _ = select.select([told], [], [], _LOOK_S)

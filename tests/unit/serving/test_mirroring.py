@@ -224,7 +224,7 @@ def test_a_product_that_is_gone_is_said_once_an_attempt_and_costs_nobody_anythin
 
     async def scenario():
         await found.ask(3)
-        await found.until(lambda: found.lane._deaths == 2)
+        await found.until(lambda: found.lane._restarts.deaths == 2)
         found.traffic.mirror.end()
 
     asyncio.run(scenario())
