@@ -1,10 +1,16 @@
-"""How Prefect tries a task again. Knows no flow."""
+"""How Prefect tries a task again, and what becomes of a run while its server is away. Knows no flow."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import httpx
 from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 
 from components.errors import InfrastructureError
 
@@ -22,3 +28,32 @@ TASK_OPTIONS: dict[str, Any] = {
     "persist_result": False,
 }
 """What every task has: a few tries more, and no cache, which is DVC's."""
+
+
+@contextmanager
+def prefect_answers(address: str) -> Iterator[None]:
+    """Turn a server that is not there, or stayed away longer than Prefect's client waits for it, into a sentence.
+
+    Raises:
+        InfrastructureError: the server cannot be reached.
+    """
+    try:
+        yield
+    except (httpx.TransportError, RuntimeError) as error:  # a RuntimeError is what it raises of a first call
+        away = error if isinstance(error, httpx.TransportError) else error.__cause__
+        if not isinstance(away, httpx.TransportError):
+            raise
+        raise InfrastructureError(
+            f"the Prefect server at {address} cannot be reached ({away}); what was done is kept: run the same command "
+            "again when it is back, or without PREFECT_API_URL to use a server of its own"
+        ) from error
+
+
+def deliver(model: str) -> None:
+    """Send what Prefect keeps back of logs and of tasks' states, before the process, or a supervised server, ends.
+
+    States that were reported while the server was away wait in its client for the next event, so there is one more.
+    """
+    emit_event("towpath.run.ended", resource={"prefect.resource.id": f"towpath.model.{model}"})
+    EventsWorker.drain_all(timeout=10)
+    APILogWorker.drain_all(timeout=5)

@@ -191,9 +191,11 @@ def _run_flow(plan: RunPlan, view: RunView, root: Path) -> RunOutcome:
 
     with _terminable(), prefect_api(root) as address:
         os.environ["PREFECT_API_URL"] = address
+        from pipelines.retrying import prefect_answers
         from pipelines.training import run_training_flow
 
-        return run_training_flow(plan, view, root)
+        with prefect_answers(address):
+            return run_training_flow(plan, view, root)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,6 @@ from typing import Any, TypeVar, cast
 from prefect import flow, task
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
-from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from components.errors import RunInterruptedError, TowpathError
@@ -30,7 +29,7 @@ from pipelines.judgement import Judgement, judge_candidate, require_passed
 from pipelines.outcome import RunOutcome, StageOutcome
 from pipelines.promotion import register_and_place
 from pipelines.recording import Recording
-from pipelines.retrying import TASK_OPTIONS
+from pipelines.retrying import TASK_OPTIONS, deliver
 from pipelines.run import RunPlan, RunRequest, plan_run
 from pipelines.run_report import record_judgement
 from pipelines.selection import Choice, Settled, choose
@@ -188,7 +187,7 @@ def run_training_flow(plan: RunPlan, view: RunView, root: Path) -> RunOutcome:
         return outcome
     finally:
         _prepared.reset(token)
-        APILogWorker.drain_all(timeout=5)  # before a supervised server is stopped
+        deliver(plan.config.name)
 
 
 @contextmanager

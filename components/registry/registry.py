@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -280,8 +279,11 @@ class Registry:
 
         found = self._search(f"name = '{model}' and tags.`{KEY_TAG}` = '{key}'")
         for duplicate in found[1:]:
-            with contextlib.suppress(MlflowException):  # somebody else may be deleting it
+            try:
                 self._client.delete_model_version(model, str(duplicate.version))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # else somebody else deleted it meanwhile
+                    raise
         return found[0] if found else None
 
     def _search(self, query: str) -> list[ModelVersion]:

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.mlflow_registry.conftest import request_for, rows
+
+__all__ = ["request_for", "rows"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
