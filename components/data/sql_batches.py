@@ -44,9 +44,7 @@ def land_news(
     try:
         schema = pl.concat([pl.DataFrame(schema=pl.read_parquet_schema(lot)) for lot in landed], how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
-        raise SchemaError(
-            f"{_PLACE}: a column changes its type ({_words(error)}); CAST it in `source.query`"
-        ) from error
+        raise _other_type(error) from error
     target, rows = landing / "news.parquet", 0
     with pq.ParquetWriter(
         target, schema.to_arrow(compat_level=pl.CompatLevel.oldest()).schema, compression="zstd"
@@ -112,9 +110,7 @@ def _news(lot: pl.DataFrame, id_column: str, known: Sequence[LocalFile]) -> pl.D
             return lot
         both = pl.concat([before.select(columns), lot], how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
-        raise SchemaError(
-            f"{_PLACE}: a column changes its type ({_words(error)}); CAST it in `source.query`"
-        ) from error
+        raise _other_type(error) from error
     old, now = both.head(before.height), both.tail(lot.height).with_row_index(_BATCH)
     fresh = now.join(old, on=columns, how="anti", nulls_equal=True, maintain_order="left")
     return lot[fresh[_BATCH]]
@@ -129,5 +125,6 @@ def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _other_type(error: Exception) -> SchemaError:
+    words = " ".join(str(error).split())[:200]
+    return SchemaError(f"{_PLACE}: a column changes its type ({words}); CAST it in `source.query`")

@@ -65,10 +65,7 @@ def take_in(model: str, data: DataSection, root: Path = Path(), *, judge: bool =
     intake = _intake(model, chosen, progress, plan, found, quarantine)
     if not chosen.batches:
         return intake  # no dataset can be made: what was chosen before stays
-    if progress.chosen is None or not _same(progress.chosen, chosen):
-        write_json(source_file(model, root), chosen)
-    prune(model, (*chosen.batches, *chosen.replaced), root)
-    track_batches(model, root)
+    _keep(model, progress, chosen, root)
     return intake
 
 
@@ -121,6 +118,13 @@ def _chosen(data: DataSection, progress: Progress, plan: BatchPlan, found: Itera
         new=tuple(name for name in sorted(batches) if (name, batches[name].version) not in good),
         replaced=tuple(batch for batch in progress.good if (batch.name, batch.version) not in versions),
     )
+
+
+def _keep(model: str, progress: Progress, chosen: BatchedSource, root: Path) -> None:
+    if progress.chosen is None or not _same(progress.chosen, chosen):
+        write_json(source_file(model, root), chosen)
+    prune(model, (*chosen.batches, *chosen.replaced), root)
+    track_batches(model, root)
 
 
 def _same(before: BatchedSource, now: BatchedSource) -> bool:
