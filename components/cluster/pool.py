@@ -18,6 +18,8 @@ from components.errors import InfrastructureError, TowpathError
 TRIES = 3
 """How often a piece is tried, and how often in a row a worker is lost before it did anything."""
 _WAIT_S = 1.0
+_READ_AHEAD = 4
+"""How many pieces are in memory besides one for each worker."""
 
 
 @dataclass
@@ -43,7 +45,7 @@ class OrderedPool:
     body: type
     request: Request
     size: int
-    """How many workers are asked for."""
+    """How many workers are asked for, at most."""
     set_up: Callable[[Session, Any], Any]
     """Prepares a worker that answers, and returns a reference that is ready when it is."""
     what: str
@@ -70,13 +72,13 @@ class OrderedPool:
                 self.session.stop(actor)
 
     def _results(self, pieces: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
-        for _ in range(self.size):
-            self._hire()
         read, given, more = 0, 0, True
         while more or given < read:
-            while more and read - given < 2 * self.size:
+            while more and read - given < self.size + _READ_AHEAD:
                 more = self._read(pieces, read)
                 read += 1 if more or read in self._done else 0
+            while len(self._workers) + len(self._idle) < min(self.size, read):  # no more workers than pieces
+                self._hire()
             self._hand_out()
             if given < read and given not in self._done:
                 self._wait()

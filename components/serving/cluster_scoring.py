@@ -20,6 +20,8 @@ from components.stage.product_files import require_product_files
 from components.types.product import ProductRef
 
 PRODUCTS = "products"
+MOST_PROCESSES = 32
+"""How many processes predict at once: one reads and writes for all of them, and holds a batch of each in memory."""
 
 
 class NodeScorer(Node):
@@ -68,7 +70,7 @@ class ClusterScoring:
         require_product_files(self._product.directory, self._product.runtime)
         with joined() as session:
             session.require_capacity(self._request, "prediction", self._key)
-            size = max(1, int(session.cpus() / max(self._request.cpus, 1.0)))
+            size = max(1, min(MOST_PROCESSES, int(session.cpus() / max(self._request.cpus, 1.0))))
             pool = OrderedPool(session, NodeScorer, self._request, size, self._set_up, "prediction")
             for packed in pool.results((_packed(batch), rows_before) for batch, rows_before in batches):
                 with pa.ipc.open_stream(packed) as reader:
