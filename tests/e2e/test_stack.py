@@ -4,7 +4,6 @@ PostgreSQL, MLflow, Prefect, the gateways and Prometheus are real; S3 is moto's 
 """
 
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -12,33 +11,27 @@ import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from tests.e2e.conftest import Project
+from tests.stacks import OWN, free_ports, processes, read, require_stack, services, settings, tree
 
 pytestmark = pytest.mark.slow
 
 MODEL = "breast_cancer"
-OWN = {"postgresql", "s3", "mlflow", "prefect", "worker", "prometheus", "textfiles"}
 
 
 @pytest.fixture(scope="module")
 def stack(make_project: Callable[[str], Project]) -> Iterator[Project]:
     """Return a project whose stack is up; the laptop's own state and DVC configuration were there before."""
-    if not shutil.which("prometheus"):
-        pytest.skip("Prometheus is not on the path")
-    if not (shutil.which("initdb") or list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))):
-        pytest.skip("PostgreSQL is not installed")
+    require_stack()
     project = make_project("stack")
     project.write(".towpath/environments/staging/of-the-laptop", "kept")
     project.write(".dvc/config.local", "[core]\n    analytics = false\n")
-    for env, port in (("staging", "8081"), ("production", "8082")):
-        path = f"pipelines/configs/environments/{env}.yaml"
-        project.write(path, (project.root / path).read_text().replace(f"port: {port}", "port: 0"))
+    free_ports(project)
     project.git("commit", "--quiet", "--all", "--message", "any free port")
     project.towpath("stack", "up")
     yield project
@@ -53,26 +46,9 @@ def released(stack: Project) -> Project:
     return stack
 
 
-def services(project: Project) -> dict[str, Any]:
-    return {each["name"].removeprefix("stack-"): each for each in project.json("stack", "status")}
-
-
-def tree(pid: int) -> list[psutil.Process]:
-    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-
-
-def settings(project: Project) -> Any:
-    return json.loads((project.root / ".towpath/stack/settings.json").read_text())
-
-
 def secrets(project: Project) -> list[str]:
     found = settings(project)
     return [*found["passwords"].values(), found["access_key"], found["secret_key"]]
-
-
-def read(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as response:
-        return json.load(response)
 
 
 def wreck_databases(project: Project) -> None:
@@ -231,10 +207,7 @@ def test_a_wrecked_stack_is_restored_to_the_same_heads_versions_and_digests(rele
 
 
 def flow_run_ids(project: Project) -> set[str]:
-    request = urllib.request.Request(
-        f"{services(project)['prefect']['url']}/api/flow_runs/filter", b"{}", {"Content-Type": "application/json"}
-    )
-    return {each["id"] for each in read(request)}
+    return {each["id"] for each in read(f"{services(project)['prefect']['url']}/api/flow_runs/filter", {})}
 
 
 def test_what_is_kept_comes_back_and_what_is_not_leaves_nothing(released: Project, tmp_path: Path) -> None:
@@ -248,9 +221,9 @@ def test_what_is_kept_comes_back_and_what_is_not_leaves_nothing(released: Projec
     assert fetched_digest(released, 1, tmp_path / "after") == digest
 
     found, database = services(released), Path(settings(released)["database_folder"])
-    processes = [process for each in found.values() for process in tree(each["pid"])]
+    running = processes(released)
     released.towpath("stack", "down")
-    assert not [process for process in processes if process.is_running()]
+    assert not [process for process in running if process.is_running()]
     for each in found.values():
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", urlsplit(each["url"]).port)) != 0, each["name"]
