@@ -39,6 +39,8 @@ def quiet(environment: MutableMapping[str, str] = os.environ) -> None:
     environment.setdefault("PREFECT_HOME", str((STATE / "prefect").resolve()))
     environment.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     environment.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the server keeps all of it
+    environment.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")  # what was not sent is sent again
+    environment.setdefault("PREFECT_CLIENT_MAX_RETRIES", "7")  # 2 + 4 + … + 128 s: a server may be gone for minutes
 
 
 _OURS = ("TOWPATH_CALL_DIR", "TOWPATH_GATEWAY_TOKEN", "TOWPATH_PYTHON", "TOWPATH_SAVEDMODEL_DEVICES")
