@@ -62,7 +62,8 @@ def retraining(
         print_json(decided)
         return
     if decided.causes:
-        print_table(("cause", "what was found"), [(each.kind.replace("_", " "), each.sentence) for each in decided.causes])
+        rows = [(each.kind.replace("_", " "), each.sentence) for each in decided.causes]
+        print_table(("cause", "what was found"), rows)
     verb = f"{'would ' if dry_run else ''}{decided.decision}"
     say(f"{model}: {verb}{f' until {decided.until}' if decided.until else ''}: {decided.reason}")
     if decided.flow_run:
