@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +26,7 @@ from components.serving.asked import Attempt
 from components.serving.low_priority import yield_processor
 from components.serving.measurements import Measurements
 from components.serving.mirroring.frames import Frames, frame, pack_outputs, unpack_batch
+from components.serving.mirroring.memory_bound import end_above, volunteer
 from components.serving.mirroring.process import WORD_BYTES
 from components.serving.mirroring.shadowing import compute
 from components.serving.served_model import ServedModel, load_served
@@ -45,14 +47,16 @@ def main(text: str, lane: int, memory: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     yield_processor()
+    volunteer()
+    watch = _Watch(task["time_limit_s"], task["parent"], task["most_bytes"])
+    threading.Thread(target=watch.run, daemon=True, name="watch").start()  # also over the loading
     with socket.socket(fileno=lane) as worker:
         try:
             shadow = load_served(record.load(PlacedModel, task["placed"]), Measurements())
         except TowpathError as error:
             worker.sendall(frame(str(error)))
             return error.exit_code
-        watch = _Watch(shadow, task["time_limit_s"], task["parent"])
-        threading.Thread(target=watch.run, daemon=True, name="watch").start()
+        watch.make_stop = shadow.make_stop
         with suppress(ConnectionError):  # the worker is gone, and nobody wants an answer
             worker.sendall(frame(""))
             _serve(worker, mmap.mmap(memory, WORD_BYTES), shadow, watch)
@@ -82,35 +86,46 @@ def _serve(worker: socket.socket, begun: mmap.mmap, shadow: ServedModel, watch: 
 
 
 class _Watch:
-    """Asks a prediction that takes too long to stop, and ends this process when its worker is gone."""
+    """Asks a prediction that takes too long to stop, and ends this process when its worker or its memory is gone."""
 
-    def __init__(self, shadow: ServedModel, time_limit_s: float, parent: int) -> None:
+    def __init__(self, time_limit_s: float, parent: int, most_bytes: int | None) -> None:
         self.time_limit_s = time_limit_s
-        self._shadow = shadow
+        self.make_stop: Callable[[], Stop] | None = None
+        """How a prediction is stopped; known once the version is loaded."""
         self._parent = parent
-        self._stop: Stop = shadow.make_stop()
+        self._most_bytes = most_bytes
+        self._stop: Stop | None = None
         self._late_s = math.inf
 
     def begin(self) -> Stop:
         """Return the means to stop the prediction that begins now."""
+        if self._stop is None:
+            assert self.make_stop is not None
+            self._stop = self.make_stop()
         self._late_s = time.monotonic() + self.time_limit_s
         return self._stop
 
     def end(self) -> None:
         """Take note that it ended; a stop that was, or may this moment be, asked for is not used again."""
-        if time.monotonic() >= self._late_s:
-            self._stop = self._shadow.make_stop()
-        self._late_s = math.inf
+        late_s, self._late_s = self._late_s, math.inf  # from here on nobody asks; somebody may have until here
+        if time.monotonic() >= late_s:
+            self._stop = None
+
+    def look(self) -> None:
+        """Look once."""
+        stop = self._stop
+        if time.monotonic() > self._late_s and stop is not None:
+            stop.terminate = True
+        if os.getppid() != self._parent:  # which a prediction or a loading that hangs would not notice
+            os._exit(0)
+        if self._most_bytes is not None:
+            end_above(self._most_bytes)
 
     def run(self) -> None:
         """Look for ever."""
         while True:
             time.sleep(_LOOK_S)
-            stop = self._stop
-            if time.monotonic() > self._late_s:
-                stop.terminate = True
-            if os.getppid() != self._parent:  # which a prediction that hangs would not notice
-                os._exit(0)
+            self.look()
 
 
 if __name__ == "__main__":

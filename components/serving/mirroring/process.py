@@ -12,6 +12,7 @@ import tempfile
 import time
 from contextlib import suppress
 
+from components.serving.mirroring.memory_bound import bound_bytes
 from components.types import record
 from components.types.release import PlacedModel
 
@@ -45,7 +46,8 @@ class ShadowProcess:
                 for each in (self.socket, theirs):
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
                 self.socket.setblocking(False)
-                task = json.dumps({"placed": record.dump(placed), "time_limit_s": time_limit_s, "parent": os.getpid()})
+                told = {"placed": record.dump(placed), "time_limit_s": time_limit_s, "parent": os.getpid()}
+                task = json.dumps({**told, "most_bytes": bound_bytes()})
                 numbers = [str(theirs.fileno()), str(shared.fileno())]
                 try:
                     self._process = subprocess.Popen(

@@ -3,8 +3,11 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from components.serving.board import Board
 from components.serving.gateway import Gateway
 from components.serving.judging import LiveJudge
 from components.serving.measurements import Measurements
-from components.serving.mirroring import process_lane
+from components.serving.mirroring import child, process, process_lane
 from components.serving.mirroring.frames import (
     Frames,
     frame,
@@ -23,6 +26,7 @@ from components.serving.mirroring.frames import (
     unpack_batch,
     unpack_outputs,
 )
+from components.serving.mirroring.memory_bound import bound_bytes
 from components.serving.model_table import make_table
 from components.serving.options import Limits
 from components.serving.served_model import load_served
@@ -30,6 +34,7 @@ from components.serving.traffic import Traffic
 from components.types.release import JudgeSettings, ModelRef, PlacedModel, TrafficSplit
 from tests.broken_products import hanging_product, invalid_product, raising_product
 from tests.unit.serving.conftest import call
+from tests.waiting import until
 
 KINDS = {
     "sound": sum_product,
@@ -196,6 +201,81 @@ def test_native_code_that_crashes_stops_the_shadow_and_not_the_worker(mirrored):
     asyncio.run(scenario())
     assert "the process of the shadow, version 2, died of SIGSEGV" in found.judge.report().breaker
     assert found.report.mirrored == 1
+
+
+def test_a_shadow_that_takes_more_memory_than_it_may_is_stopped_and_the_worker_lives(mirrored, monkeypatch):
+    found = mirrored("sound")
+    monkeypatch.setattr(process, "bound_bytes", lambda: 1_000_000)
+
+    async def scenario():
+        await found.ask(1)
+        await found.until(lambda: found.judge.stopped)
+        await found.ask(5)
+
+    asyncio.run(scenario())
+    assert "the process of the shadow, version 2, died of SIGABRT" in found.judge.report().breaker
+
+
+def test_a_shadows_process_is_what_the_kernel_takes_first(mirrored):
+    found = mirrored("sound")
+
+    async def scenario():
+        await found.asked(1)
+        return Path(f"/proc/{found.lane.pid}/oom_score_adj").read_text()
+
+    assert asyncio.run(scenario()).strip() == "1000"
+
+
+@pytest.mark.parametrize(("text", "bound"), [("1073741824\n", 268_435_456), ("max\n", None), (None, None)])
+def test_a_shadow_may_take_a_quarter_of_its_containers_limit(tmp_path, text, bound):
+    if text is not None:
+        (tmp_path / "memory.max").write_text(text)
+    assert bound_bytes(tmp_path / "memory.max") == bound
+
+
+def test_a_stop_that_is_asked_for_as_its_prediction_ends_is_not_used_again(monkeypatch):
+    watch = child._Watch(60.0, os.getppid(), None)
+    watch.make_stop = lambda: SimpleNamespace(terminate=False)
+    first = watch.begin()
+    limit_s = watch._late_s
+
+    class Clock:  # the limit passes while the end is taken note of; the other thread looks at each moment of it
+        now_s = limit_s - 1e-9
+
+        def monotonic(self):
+            found, self.now_s = self.now_s, limit_s + 1.0
+            monkeypatch.setattr(child.time, "monotonic", lambda: limit_s + 1.0)
+            watch.look()
+            return found
+
+    clock = Clock()
+    monkeypatch.setattr(child, "time", SimpleNamespace(monotonic=clock.monotonic))
+    watch.end()
+    monkeypatch.undo()
+    assert not watch.begin().terminate
+    assert first is not None
+
+
+def test_a_process_that_loads_for_ever_ends_with_its_worker(tmp_path):
+    code = (
+        "import sys, time; from components.serving.mirroring import child;"
+        "child.load_served = lambda *_: time.sleep(60); sys.exit(child.main(sys.argv[1], int(sys.argv[2]), 0))"
+    )
+    starter = (
+        "import json, socket, subprocess, sys, os\n"
+        "ours, theirs = socket.socketpair()\n"
+        "placed = {'ref': {'model': 'sum', 'version': 2, 'digest': 'd' * 64}, 'directory': '/x', 'runtime': 'onnx'}\n"
+        "task = {'placed': placed, 'time_limit_s': 1.0, 'parent': os.getpid(), 'most_bytes': None}\n"
+        f"command = [sys.executable, '-c', {code!r}, json.dumps(task), str(theirs.fileno())]\n"
+        "print(subprocess.Popen(command, pass_fds=[theirs.fileno()], process_group=0).pid, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter], stdin=-1, stdout=-1, text=True) as worker:
+        pid = int(worker.stdout.readline())
+        time.sleep(1.5)  # imports, and into the loading
+        assert lives(pid)
+        worker.kill()
+    until(lambda: not lives(pid), "the process is gone", 20)
 
 
 def test_what_waits_is_bounded_in_requests_and_bytes(mirrored, monkeypatch):
