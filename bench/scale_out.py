@@ -112,8 +112,8 @@ def _joining(folder: Path, environment: dict[str, str]) -> dict[str, float]:
 def _training(folder: Path, environment: dict[str, str]) -> dict[str, float]:
     """Return the seconds of the smallest training, here and there."""
     project = folder / "project"
-    for path in ("components", "infra/locks", "data/breast_cancer", "pipelines/configs"):
-        shutil.copytree(ROOT / path, project / path, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("components", "infra/locks", "data/breast_cancer", "pipelines/configs"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     path = project / "pipelines/configs/breast_cancer.yaml"
     content = yaml.safe_load(path.read_text())
     content["trainings"] = {"t": {"model": "breast_cancer", "kind": "sklearn", "architecture": "linear"}}

@@ -64,9 +64,7 @@ def joined() -> Iterator[Session]:
             for each, handler in handlers.items():  # Ray sets its own, and exits on them
                 signal.signal(each, handler)
     try:
-        with contextlib.redirect_stdout(
-            sys.stderr
-        ):  # Ray tells of lost processes there
+        with contextlib.redirect_stdout(sys.stderr):  # Ray tells of lost processes there
             yield Session()
     finally:
         ray.shutdown()
