@@ -9,12 +9,19 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from components.release.targets.kubernetes_pods import ANNOTATION
 from components.release.targets.kubernetes_router import KILL_MAP, ROUTER_MAP
 from tests.kustomizations import Manifest, containers, name_of
 
 WRITES_ITS_FILES = {"worker": "works in its own checkout, and `.git` is in its image"}
 FROM_CODE = {("ConfigMap", ROUTER_MAP), ("ConfigMap", KILL_MAP)}
 """What no manifest has, because a release writes it: `apply` would put it back."""
+
+CROSSINGS = {
+    ("towpath-staging", "ingress", "mlflow"): ("towpath-production", "worker"),
+    ("towpath-production", "egress", "worker"): ("towpath-staging", "mlflow"),
+}
+"""The one way between namespaces, seen from both ends. None leads into production: code of users runs in staging."""
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
@@ -52,7 +59,7 @@ def problems(manifests: list[Manifest]) -> list[str]:
         policies = of_kind(manifests, "NetworkPolicy").values()
         if not any(each["spec"]["podSelector"] and selects(each["spec"]["podSelector"], labels) for each in policies):
             found.append(f"{name}: no NetworkPolicy says what it may")
-    return [*found, *_of_network(manifests), *_ways_out(manifests), *_missing(manifests)]
+    return [*found, *_of_network(manifests), *_crossings(manifests), *_ways_out(manifests), *_missing(manifests)]
 
 
 def _of_pod(deployment: Manifest) -> Iterator[str]:
@@ -105,6 +112,30 @@ def _of_network(manifests: list[Manifest]) -> Iterator[str]:
             wanted += list(selector.get("matchLabels", {}).values())
             if strange := sorted(set(wanted) - pods.keys()):
                 yield f"NetworkPolicy {each['metadata']['name']} is about pods that are not there: {strange}"
+
+
+def _crossings(manifests: list[Manifest]) -> Iterator[str]:
+    """Yield what a policy lets through between namespaces; the gateway's door is open to whom its policy names."""
+    (here,) = of_kind(manifests, "Namespace")
+    for name, policy in of_kind(manifests, "NetworkPolicy").items():
+        who = policy["spec"]["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name")
+        for way in ("ingress", "egress"):
+            if (way, who) == ("ingress", "gateway"):
+                continue
+            rules = policy["spec"].get(way, ())
+            if way == "ingress" and not all(_peers(rule) for rule in rules):
+                yield f"NetworkPolicy {name} admits everybody"
+            there = _peer(*CROSSINGS.get((here, way, who), ("", "")))
+            for peer in (each for rule in rules for each in _peers(rule) if "k8s-app" not in str(each)):
+                if peer.keys() != {"podSelector"} and peer != there:
+                    yield f"NetworkPolicy {name} opens {way} of {who} in {here} to {peer}"
+
+
+def _peer(namespace: str, pod: str) -> dict[str, Any]:
+    return {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": pod}},
+    }
 
 
 def _ways_out(manifests: list[Manifest]) -> Iterator[str]:
@@ -184,3 +215,47 @@ def _missing_targets(manifests: list[Manifest]) -> Iterator[str]:
         there = {name_of(each) for each in manifests}
         wanted = {("Role", binding["roleRef"]["name"])} | {(each["kind"], each["name"]) for each in binding["subjects"]}
         yield from (f"RoleBinding is about {kind} {name}" for kind, name in wanted - there)
+
+
+def open_to_workers(policy: Manifest) -> list[str]:
+    """Return what an admission policy lets a worker change that no release does; nothing where all is well.
+
+    Expressions are compared as they are written, for nothing here can evaluate them: an equal one, written in another
+    way, counts as missing.
+    """
+    written = {_one_line(each["expression"]) for each in policy["spec"]["validations"]}
+    variables = {each["name"]: _one_line(each["expression"]) for each in policy["spec"].get("variables", ())}
+    pods = "request.resource.resource != 'pods' || "
+    wanted = {
+        "pods": pods + "request.operation == 'UPDATE'",
+        "spec": pods + "(request.operation == 'UPDATE' && object.spec == oldObject.spec)",
+        "annotations": _ANNOTATIONS.replace("PREFIX", ANNOTATION),
+        "configmaps": "request.resource.resource != 'configmaps' || "
+        f"object.metadata.name in ['{ROUTER_MAP}', '{KILL_MAP}']",
+    }
+    for field, empty in (("labels", "{}"), ("ownerReferences", "[]"), ("finalizers", "[]")):
+        wanted[field] = (
+            f"{pods}(request.operation == 'UPDATE' && ({_either('object', field, empty)})"
+            f" == ({_either('oldObject', field, empty)}))"
+        )
+    missing = [name for name, expression in wanted.items() if expression not in written]
+    known = {"annotations": "object", "oldAnnotations": "oldObject"}
+    if variables != {name: _either(of, "annotations", "{}") for name, of in known.items()}:
+        missing.append("annotations")
+    return missing
+
+
+_ANNOTATIONS = (
+    "request.resource.resource != 'pods' || (request.operation == 'UPDATE'"
+    " && variables.annotations.all(key, key.startsWith('PREFIX')"
+    " || (key in variables.oldAnnotations && variables.annotations[key] == variables.oldAnnotations[key]))"
+    " && variables.oldAnnotations.all(key, key.startsWith('PREFIX') || key in variables.annotations))"
+)
+
+
+def _either(of: str, field: str, empty: str) -> str:
+    return f"has({of}.metadata.{field}) ? {of}.metadata.{field} : {empty}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

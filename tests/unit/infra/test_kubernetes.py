@@ -25,7 +25,7 @@ from components.serving.page import history
 from components.types import kill_switch
 from pipelines.release.environment_config import EnvironmentSection, KubernetesTargetSection
 from pipelines.release.environments import load_environment
-from tests.kubernetes_rules import labels_of, of_kind, pod_of, problems
+from tests.kubernetes_rules import labels_of, of_kind, open_to_workers, pod_of, problems, selects
 from tests.kustomizations import Manifest, build, containers, load, merged
 
 FOLDER = Path("infra/kubernetes")
@@ -104,6 +104,12 @@ def _without(manifests: list[Manifest], kind: str, name: str) -> None:
     manifests.remove(of_kind(manifests, kind)[name])
 
 
+def _first_peer(manifests: list[Manifest], policy: str, way: str) -> dict[str, Any]:
+    rule = of_kind(manifests, "NetworkPolicy")[policy]["spec"][way][0]
+    found: dict[str, Any] = rule["from" if way == "ingress" else "to"][0]
+    return found
+
+
 BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     "gateway: gateway has no readinessProbe": lambda m: _container(m, "gateway").pop("readinessProbe"),
     "mlflow: mlflow has no limits": lambda m: _container(m, "mlflow")["resources"].pop("limits"),
@@ -123,6 +129,15 @@ BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     "NetworkPolicy watchdog: nobody listens at .'4201'": lambda m: of_kind(m, "NetworkPolicy")["watchdog"]["spec"][
         "egress"
     ][0]["ports"][0].update(port=4201),
+    "NetworkPolicy mlflow opens ingress of mlflow": lambda m: _first_peer(m, "mlflow", "ingress").update(
+        namespaceSelector={"matchLabels": {"app.kubernetes.io/part-of": "towpath"}}
+    ),
+    "NetworkPolicy worker opens egress of worker": lambda m: _first_peer(m, "worker", "egress").update(
+        namespaceSelector={"matchLabels": {"kubernetes.io/metadata.name": "towpath-production"}}
+    ),
+    "NetworkPolicy mlflow admits everybody": lambda m: of_kind(m, "NetworkPolicy")["mlflow"]["spec"]["ingress"][0].pop(
+        "from"
+    ),
     "there is no ConfigMap settings": lambda m: _without(m, "ConfigMap", "settings"),
     "there is no ServiceAccount gateway": lambda m: _without(m, "ServiceAccount", "gateway"),
     "there is no PersistentVolumeClaim state": lambda m: _without(m, "PersistentVolumeClaim", "state"),
@@ -139,6 +154,37 @@ def test_a_rule_that_is_broken_is_found(root: Path, words: str) -> None:
     manifests = built(root / FOLDER / "overlays/staging")
     BREAKS[words](manifests)
     assert any(re.search(words, each) for each in problems(manifests)), problems(manifests)
+
+
+def test_mlflow_hears_its_own_worker_and_in_staging_that_of_production(root: Path) -> None:
+    labels = {
+        each: labels_of(of_kind(built(root / FOLDER / "overlays" / each), "Deployment")["worker"]) for each in OVERLAYS
+    }
+    for here in OVERLAYS:
+        manifests = built(root / FOLDER / "overlays" / here)
+        heard = {each for each in OVERLAYS if _hears(manifests, "mlflow", f"towpath-{each}", labels[each])}
+        assert heard == ({"staging", "production"} if here == "staging" else {"production"})
+        assert not _hears(manifests, "mlflow", "towpath-somebody", labels[here])
+
+
+def _hears(manifests: list[Manifest], name: str, namespace: str, labels: dict[str, str]) -> bool:
+    """Return whether a pod of a Deployment admits pods with these labels, of a namespace that says to be of Towpath."""
+    (here,) = of_kind(manifests, "Namespace")
+    marks = {"app.kubernetes.io/part-of": "towpath", "kubernetes.io/metadata.name": namespace}
+    pod = labels_of(of_kind(manifests, "Deployment")[name])
+    policies = [each["spec"] for each in of_kind(manifests, "NetworkPolicy").values()]
+    peers = [
+        peer
+        for spec in policies
+        if selects(spec["podSelector"], pod)
+        for rule in spec.get("ingress", ())
+        for peer in rule["from"]
+    ]
+    return any(
+        (selects(peer["namespaceSelector"], marks) if "namespaceSelector" in peer else namespace == here)
+        and selects(peer.get("podSelector", {}), labels)
+        for peer in peers
+    )
 
 
 def test_overlays_differ_in_size_hosts_and_budgets(root: Path) -> None:
@@ -251,18 +297,41 @@ def test_the_page_gives_each_environment_a_target_that_fits_its_overlay(root: Pa
         assert of_kind(manifests, "Namespace").keys() == {target.namespace}
 
 
-def test_the_policy_of_the_cluster_leaves_the_worker_what_its_role_says(root: Path) -> None:
+def test_the_policy_of_the_cluster_is_about_the_workers_of_the_overlays_whatever_their_namespaces_are_called(
+    root: Path,
+) -> None:
     policy, binding = load(root / FOLDER / "cluster/release-policy.yaml")
-    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
-    said = str(policy["spec"])
-    assert all(f"'{each}'" in said for each in (ROUTER_MAP, KILL_MAP))
-    (who,) = re.findall(r"matches\('(.*?)'\)", said)
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    matched = policy["spec"]["matchConstraints"]
+    (rule,) = matched["resourceRules"]
+    assert {"UPDATE", "CREATE"} == set(rule["operations"])
+    assert {"pods", "configmaps"} == set(rule["resources"])
+    (condition,) = policy["spec"]["matchConditions"]
+    starts, ends = re.findall(r"username\.(?:starts|ends)With\('(.*?)'\)", condition["expression"])
+    assert "towpath" not in condition["expression"]
     for overlay in OVERLAYS:
-        (rule,) = of_kind(built(root / FOLDER / "overlays" / overlay), "RoleBinding").values()
-        (subject,) = rule["subjects"]
+        manifests = built(root / FOLDER / "overlays" / overlay)
+        (namespace,) = of_kind(manifests, "Namespace").values()
+        assert selects(matched["namespaceSelector"], namespace["metadata"]["labels"])
+        (bound,) = of_kind(manifests, "RoleBinding").values()
+        (subject,) = bound["subjects"]
         account = f"system:serviceaccount:{subject['namespace']}:{subject['name']}"
-        assert re.fullmatch(who.strip("^$"), account)
-    assert not re.fullmatch(who.strip("^$"), "system:serviceaccount:kube-system:worker")
+        assert account.startswith(starts)
+        assert account.endswith(ends)
+
+
+def test_the_policy_of_the_cluster_leaves_the_worker_what_a_release_writes(root: Path) -> None:
+    policy, _ = load(root / FOLDER / "cluster/release-policy.yaml")
+    rules = policy["spec"]["validations"]
+    assert open_to_workers(policy) == []
+    for number, rule in enumerate(rules):
+        policy["spec"]["validations"] = [*rules[:number], *rules[number + 1 :]]
+        assert len(open_to_workers(policy)) == 1, rule["message"]
+    policy["spec"]["validations"], variables = rules, policy["spec"]["variables"]
+    for number, variable in enumerate(variables):
+        policy["spec"]["variables"] = [*variables[:number], *variables[number + 1 :]]
+        assert open_to_workers(policy) == ["annotations"], variable["name"]
 
 
 def test_yaml_is_written_evenly(root: Path) -> None:
