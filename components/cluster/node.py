@@ -5,6 +5,8 @@ They lie below ``$TMPDIR/towpath-<user>`` of the node, and are deleted when nobo
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -12,11 +14,13 @@ import stat
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from components.cluster.folders import Arrival, Chunk
 from components.cluster.packages import installed_here
-from components.errors import InfrastructureError
+from components.errors import DigestMismatchError, InfrastructureError
+from components.stage.files import tree_digest
 
 UNUSED_S = 7 * 24 * 3600.0
 
@@ -44,8 +48,9 @@ class Node:
         self._arrivals: dict[str, Arrival] = {}
         self._lock = threading.Lock()
         for path in [*self._base.glob("*/*"), *self._base.glob("*/.*")]:
-            if time.time() - path.stat().st_mtime > UNUSED_S:
-                shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # others forget as well
+                if time.time() - path.stat().st_mtime > UNUSED_S:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def name(self) -> str:
         """Return the node's name, for messages."""
@@ -56,8 +61,16 @@ class Node:
         return installed_here()
 
     def has(self, kind: str, digest: str) -> bool:
-        """Say whether a folder is here already."""
-        return self._kept(kind, digest).is_dir()
+        """Say whether a folder is here already, whole; one that was changed or damaged since it came is deleted."""
+        path = self._kept(kind, digest)
+        if not path.is_dir():
+            return False
+        if _is_whole(path, digest):
+            return True
+        with self._alone():
+            if path.is_dir() and not _is_whole(path, digest):  # nobody else has renewed it meanwhile
+                _delete(path)
+        return False
 
     def receive(self, kind: str, digest: str, chunk: Chunk) -> None:
         """Take a piece of a folder.
@@ -85,6 +98,32 @@ class Node:
 
     def _kept(self, kind: str, digest: str) -> Path:
         path = self._base / kind / digest
-        if path.is_dir():
+        with contextlib.suppress(FileNotFoundError):
             os.utime(path)
         return path
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep this user's other processes on the node from deleting what one of them deletes and renews."""
+        descriptor = os.open(self._base, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    """Say whether a folder's bytes are those that were sent; one that cannot be read is not whole."""
+    try:
+        return tree_digest(path) == digest
+    except (OSError, DigestMismatchError):
+        return False
+
+
+def _delete(path: Path) -> None:
+    """Delete a folder so that half of it is never seen in its place."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with contextlib.suppress(FileNotFoundError):  # whoever cleans up here was faster
+        path.replace(aside)
+    shutil.rmtree(aside, ignore_errors=True)

@@ -64,14 +64,15 @@ class ClusterScoring:
 
         Raises:
             BadInputError: the cluster's address is missing, a node has other versions, or none is large enough.
-            InfrastructureError: the cluster cannot be reached, or process after process was lost.
+            InfrastructureError: the cluster cannot be reached, process after process was lost, or every node that is
+                large enough.
             TowpathError: what `Scorer.score` raises.
         """
         require_product_files(self._product.directory, self._product.runtime)
         with joined() as session:
             session.require_capacity(self._request, "prediction", self._key)
             size = max(1, min(MOST_PROCESSES, int(session.cpus() / max(self._request.cpus, 1.0))))
-            pool = OrderedPool(session, NodeScorer, self._request, size, self._set_up, "prediction")
+            pool = OrderedPool(session, NodeScorer, self._request, size, self._set_up, "prediction", self._key)
             for packed in pool.results((_packed(batch), rows_before) for batch, rows_before in batches):
                 with pa.ipc.open_stream(packed) as reader:
                     yield reader.read_all()

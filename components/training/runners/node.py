@@ -6,6 +6,7 @@ data and checkpoints come by `components.cluster.node.Node`, and what the traine
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shutil
@@ -16,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import IO
 
 from components.cluster.folders import Chunk, chunks
 from components.cluster.node import Node
@@ -140,6 +140,8 @@ class NodeTraining(Node):
                     time.sleep(_POLL_S)
             finally:
                 self._kill()
+        while said := streams.read(ended=True):
+            yield said
         if code:
             raise self._failure(task, code)
 
@@ -167,24 +169,30 @@ class _Streams:
 
     def __init__(self, call: Path) -> None:
         self._paths = (call / PROGRESS_FILE, call / LOG_FILE)
-        self._files: dict[Path, IO[bytes]] = {}
+        self._places = dict.fromkeys(self._paths, 0)
+        self._decoders = {path: codecs.getincrementaldecoder("utf-8")("replace") for path in self._paths}
 
-    def read(self) -> Said | None:
-        """Return the new whole lines, or nothing."""
-        progress, log = (self._lines(path) for path in self._paths)
+    def read(self, *, ended: bool = False) -> Said | None:
+        """Return the new whole lines, or nothing; a part of what is new where that is more than a buffer holds.
+
+        Args:
+            ended: Nobody writes any more: a last line without an end is whole.
+        """
+        progress, log = (self._lines(path, ended) for path in self._paths)
         return Said(progress, log) if progress or log else None
 
-    def _lines(self, path: Path) -> str:
-        if path not in self._files:
-            if not path.is_file():
-                return ""
-            self._files[path] = path.open("rb")
-        file = self._files[path]
-        place = file.tell()
-        text = file.read(_READ_BYTES)
+    def _lines(self, path: Path, ended: bool) -> str:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            file.seek(self._places[path])
+            text = file.read(_READ_BYTES)
+        full = len(text) == _READ_BYTES
         whole = text[: text.rfind(b"\n") + 1]
-        file.seek(place + len(whole))
-        return whole.decode("utf-8", "replace")
+        if not whole and (full or ended):
+            whole = text
+        self._places[path] += len(whole)
+        return self._decoders[path].decode(whole, final=ended and not full)  # a buffer may end within a character
 
 
 def _sent(kind: str, name: str, folder: Path) -> Iterator[Sent]:

@@ -55,16 +55,13 @@ class RayRunner:
         """
         request = Request(resources.cpus or float(task.threads), resources.gpus, resources.memory_bytes)
         with joined() as session:
-            remote = _RemoteTraining(session, task, folder, request)
-            left_s = timeout_s
+            remote = _RemoteTraining(session, task, folder, request, timeout_s)
             for attempt in range(1, ATTEMPTS + 1):
-                begun = time.monotonic()
                 try:
-                    remote.run(left_s, timeout_s)
+                    remote.run()
                     return
                 except NodeLostError as error:
                     lost = str(error)
-                    left_s = max(left_s - (time.monotonic() - begun), 1.0)
                 if attempt < ATTEMPTS:
                     note(f"{task.training} lost its node; it goes on elsewhere from its last checkpoint: {lost}")
         raise InfrastructureError(
@@ -76,11 +73,12 @@ class RayRunner:
 class _RemoteTraining:
     """One training, on one node after another if need be."""
 
-    def __init__(self, session: Session, task: TrainingTask, folder: Path, request: Request) -> None:
+    def __init__(self, session: Session, task: TrainingTask, folder: Path, request: Request, timeout_s: float) -> None:
         self._session, self._task, self._folder, self._request = session, task, folder, request
+        self._timeout_s = self._left_s = timeout_s
         self._arrival: Arrival | None = None
 
-    def run(self, left_s: float, timeout_s: float) -> None:
+    def run(self) -> None:
         self._require_capacity()
         for path in self._folder.iterdir():  # what a lost node had sent
             if path.name != TASK_FILE:
@@ -91,9 +89,7 @@ class _RemoteTraining:
             note(f"{self._task.training} runs on node {node}")
             prepared = self._send_prepared(actor)
             checkpoint = self._send_checkpoint(actor)
-            run = actor.run.options(num_returns="streaming")
-            stream = run.remote(self._task, prepared, checkpoint, left_s)
-            self._follow(actor, stream, left_s, timeout_s)
+            self._train(actor, prepared, checkpoint)
         finally:
             self._session.stop(actor)
             self._abandon()
@@ -132,14 +128,23 @@ class _RemoteTraining:
         newest = Checkpoints(self._task.checkpoint_dir).latest()
         return (newest.name, self._session.send_whole(actor, CHECKPOINT, newest)) if newest else None
 
-    def _follow(self, actor: Any, stream: Any, left_s: float, timeout_s: float) -> None:
-        deadline_s = time.monotonic() + left_s + _LATE_S
+    def _train(self, actor: Any, prepared: str, checkpoint: tuple[str, str] | None) -> None:
+        """Train in the time that is left; only what passes here is taken from it, no wait for room or for data."""
+        begun_s = time.monotonic()
+        try:
+            run = actor.run.options(num_returns="streaming")
+            self._follow(actor, run.remote(self._task, prepared, checkpoint, self._left_s))
+        finally:
+            self._left_s = max(self._left_s - (time.monotonic() - begun_s), 1.0)
+
+    def _follow(self, actor: Any, stream: Any) -> None:
+        deadline_s = time.monotonic() + self._left_s + _LATE_S
         try:
             while self._take(stream, 0.5):
                 if time.monotonic() > deadline_s:
                     raise StageTimeoutError(
-                        f"training {self._task.training} ran past its time-out of {timeout_s:g} s and its node is "
-                        "silent; run again to go on from its checkpoint, or raise `timeout_s`"
+                        f"training {self._task.training} ran past its time-out of {self._timeout_s:g} s and its node "
+                        "is silent; run again to go on from its checkpoint, or raise `timeout_s`"
                     )
         except KeyboardInterrupt:
             self._drain(actor, stream)
