@@ -82,6 +82,8 @@ class RunOutcome:
     """The registered version; stable in the local environment unless registration was not asked for."""
     challenger: bool = False
     """Whether it is the local challenger instead, and waits for a person."""
+    taken_back: bool = False
+    """Whether it is neither, because a person took it back locally."""
     mlflow_run_id: str | None = None
     flow_run_id: str | None = None
     stages: tuple[StageOutcome, ...] = ()

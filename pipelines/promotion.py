@@ -1,6 +1,7 @@
 """From a judged product to a version that stands locally: bytes, registry, ledger, aliases, router, in order.
 
 It is stable at once, or, where the run was asked for that, the challenger: then nothing moves before a person says so.
+What a person took back stays out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from components.registry.registry import Registry
 from components.registry.request import Lineage, RegisteredVersion, RegistrationRequest
 from components.release.guards.evidence import GATES, GatesEvidence
 from components.release.local import make_challenger_locally, make_stable_locally
-from components.release.records import Digests, RecordedVersion, Slot
+from components.release.records import Digests, RecordedVersion
+from components.release.states import was_taken_back
 from components.release.store import Store
 from components.stage.files import file_digest, record_digest
 from components.types import record
@@ -80,29 +82,36 @@ def register_and_place(
         version = registry.register(request)
     Store(root / STORE).put(request.product.directory)
     env = load_environment(Environment.LOCAL.value, root)
-    slot = _place(env, version, request, judgement, code, challenger=challenger)
-    settled = Settled(version.version, challenger=slot.candidate == version.version)
+    settled = place(env, version, request.lineage, judgement, code, challenger=challenger)
     if left := tuple(problems(apply_outbox(env, version.model))):
-        stands = "the challenger" if settled.challenger else "stable"
+        stands = "out" if settled.taken_back else "the challenger" if settled.challenger else "stable"
         raise InfrastructureError(
-            f"version {version.version} of {version.model} is {stands} locally at revision {slot.rev}, but not all "
-            f"follows yet; run again, or `towpath tick`: {'; '.join(left)}"
+            f"version {version.version} of {version.model} is {stands} locally, but not all follows yet; run again, "
+            f"or `towpath tick`: {'; '.join(left)}"
         )
     recording.tracker().set_tags(recording.run_id, {"towpath.version": str(version.version)})
     return settled
 
 
-def _place(
+def place(
     env: EnvironmentConfig,
     version: RegisteredVersion,
-    request: RegistrationRequest,
+    lineage: Lineage,
     judgement: Judgement,
     code: CodeLineage,
     *,
     challenger: bool,
-) -> Slot:
+) -> Settled:
+    """Record a version with its evidence, and give it its place in the local environment.
+
+    A version that a person took back there is left out, unless it is to wait for a person again, as the challenger.
+
+    Raises:
+        GateRefusedError: evidence is missing or of something else, or the version is rejected or quarantined.
+        StaleRevisionError: another run, or a person, placed a version meanwhile.
+        InfrastructureError: the ledger cannot be reached.
+    """
     ledger = env.ledger()
-    lineage = request.lineage
     ledger.record_version(
         RecordedVersion(
             model=version.model,
@@ -132,10 +141,12 @@ def _place(
         gate_config=judgement.gate_config_digest,
         evidence=record_digest(judgement.verdicts),
     )
+    if not challenger and was_taken_back(version.version, ledger.events(version.model, env.name)):
+        return Settled(version.version, challenger=False, taken_back=True)
     if judgement.slot.candidate == version.version:  # it waits for a person, whoever comes to it again
-        return judgement.slot
-    place = make_challenger_locally if challenger else make_stable_locally
-    return place(
+        return Settled(version.version, challenger=True)
+    move = make_challenger_locally if challenger else make_stable_locally
+    slot = move(
         ledger,
         version.version,
         seen=judgement.slot,
@@ -144,6 +155,7 @@ def _place(
         reason=f"{judgement.sentence}; passed {len(judgement.verdicts)} gates",
         sinks=sinks_of(env),
     )
+    return Settled(version.version, challenger=slot.candidate == version.version)
 
 
 def _request(

@@ -13,22 +13,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from components.errors import (
-    AlreadyRunningError,
-    RunInterruptedError,
-    SchemaError,
-    UnknownNameError,
-    ValidationRefusedError,
-)
+from components.errors import RunInterruptedError, SchemaError, UnknownNameError, ValidationRefusedError
 from components.stage.config import nearest
 from pipelines.batches.intake import hold_new, take_in
 from pipelines.batches.telling import batch_tags, require_good_news, tell_of_batches
 from pipelines.config import ModelConfig, load_model
 from pipelines.console import RunView
 from pipelines.outcome import RunOutcome
-from pipelines.selection import baseline_training, settled_version
+from pipelines.run_lock import alone, require_not_running
+from pipelines.selection import Settled, baseline_training, settled_version, stays_out
 from pipelines.stages import Reasons, changed_stages, following, model_stages
-from pipelines.state import LOCKS
 
 
 @dataclass(frozen=True)
@@ -101,17 +95,7 @@ def check_request(request: RunRequest, root: Path = Path()) -> None:
     config = load_model(request.model, root)
     config.select(request.only)
     _forced(request.force, tuple(model_stages(config.name, config.trainings)))
-    with _alone(request.model, root):
-        pass
-
-
-def is_running(model: str, root: Path = Path()) -> bool:
-    """Return whether a run of the model is going on, on this machine."""
-    try:
-        with _alone(model, root):
-            return False
-    except AlreadyRunningError:
-        return True
+    require_not_running(request.model, root)
 
 
 def planned(request: RunRequest, edited: tuple[str, ...] = (), root: Path = Path()) -> Reasons:
@@ -154,7 +138,7 @@ def run_pipeline(request: RunRequest, view: RunView, root: Path = Path()) -> Run
         TowpathError: what stopped it; a refusal by data or gates is a `RefusedError`.
     """
     begin = time.monotonic()
-    with _alone(request.model, root):
+    with alone(request.model, root):
         config = load_model(request.model, root)
         intake = take_in(config.name, config.model.data, root)
         if intake:
@@ -163,14 +147,23 @@ def run_pipeline(request: RunRequest, view: RunView, root: Path = Path()) -> Run
         plan = plan_run(request, root)
         if not plan.changed and not plan.forced:
             settled = settled_version(config, plan.trainings, root, plan.candidate) if plan.register else None
-            if settled is not None:
-                seconds = time.monotonic() - begin
-                return RunOutcome(
-                    config.name, True, seconds, version=settled.version, challenger=settled.challenger, batches=intake
-                )
+            if settled is not None and not (settled.taken_back and plan.challenger):  # that one asks for a person again
+                return replace(_nothing_to_do(config.name, settled, begin), batches=intake)
         plan = replace(plan, tags={**plan.tags, **batch_tags(config.name, config.model.data, root)})
         with _holding(config, root):
             return replace(_run_flow(plan, view, root), batches=intake)
+
+
+def _nothing_to_do(model: str, settled: Settled, begin: float) -> RunOutcome:
+    return RunOutcome(
+        model,
+        up_to_date=True,
+        seconds=time.monotonic() - begin,
+        version=settled.version,
+        challenger=settled.challenger,
+        taken_back=settled.taken_back,
+        sentences=(stays_out(model, settled.version),) if settled.taken_back else (),
+    )
 
 
 @contextlib.contextmanager
@@ -196,29 +189,6 @@ def _run_flow(plan: RunPlan, view: RunView, root: Path) -> RunOutcome:
 
         with prefect_answers(address):
             return run_training_flow(plan, view, root)
-
-
-@contextlib.contextmanager
-def _alone(model: str, root: Path) -> Iterator[None]:
-    """Hold the model's lock; it ends with this process."""
-    from filelock import FileLock, Timeout
-
-    folder = root / LOCKS
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"run-{model}.pid"
-    lock = FileLock(folder / f"run-{model}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        holder = path.read_text() if path.is_file() else "unknown"
-        raise AlreadyRunningError(
-            f"another run of {model} is going on (process {holder}); wait for it or stop it"
-        ) from error
-    try:
-        path.write_text(str(os.getpid()))
-        yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

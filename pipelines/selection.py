@@ -9,6 +9,7 @@ from pathlib import Path
 from components.errors import ConfigError, GateRefusedError
 from components.evaluation.gates.winner import select_winner
 from components.release.peek import peek
+from components.release.states import was_taken_back
 from components.types import record
 from components.types.evaluation import EVALUATION_FILE, Evaluation
 from components.types.release import Environment
@@ -94,17 +95,30 @@ class Settled:
     version: int
     challenger: bool
     """Whether it waits for a person, and is not stable."""
+    taken_back: bool = False
+    """Whether a person declined it or rolled it back: it stands nowhere then, and no run puts it back by itself."""
+
+
+def stays_out(model: str, version: int) -> str:
+    """Return what a person should know of a version that was taken back, and how it comes in again."""
+    return (
+        f"version {version} of {model} is what this run comes to, and it stays out: a person took it back locally; "
+        f"`towpath run {model} --challenger`, then `towpath promote {model} {version} --to local` lets it in again"
+    )
 
 
 def settled_version(config: ModelConfig, trainings: Sequence[str], root: Path, candidate: str | None) -> Settled | None:
-    """Return the stable version or the challenger that waits, if it is the winner's product, judged by these gates."""
+    """Return the version that is the winner's product, judged by these gates, if a run would leave it as it is.
+
+    It is stable, or the challenger that waits, or was taken back by a person.
+    """
     slot, stable = peek(ledger_url(), config.name, Environment.LOCAL)
     known = {} if stable is None else {Settled(stable.version, challenger=False): stable}
     if slot.candidate is not None:
         from components.release.ledger import Ledger
 
         known[Settled(slot.candidate, challenger=True)] = Ledger(ledger_url()).version(config.name, slot.candidate)
-    if not known:
+    if not slot.rev:
         return None
     try:
         winner = choose(config, trainings, root, candidate).candidate
@@ -114,4 +128,15 @@ def settled_version(config: ModelConfig, trainings: Sequence[str], root: Path, c
     if not was_judged(config.name, judged, root):
         return None
     digests = (winner.product_digest, winner.dataset_digest)
-    return next((settled for settled, each in known.items() if (each.digest, each.dataset_digest) == digests), None)
+    stands = next((settled for settled, each in known.items() if (each.digest, each.dataset_digest) == digests), None)
+    return stands or _taken_back(config.name, digests)
+
+
+def _taken_back(model: str, digests: tuple[str, str]) -> Settled | None:
+    from components.release.ledger import Ledger
+
+    ledger = Ledger(ledger_url())
+    found = next((each for each in ledger.versions(model) if (each.digest, each.dataset_digest) == digests), None)
+    if found is None or not was_taken_back(found.version, ledger.events(model, Environment.LOCAL)):
+        return None
+    return Settled(found.version, challenger=False, taken_back=True)

@@ -32,7 +32,7 @@ from pipelines.recording import Recording
 from pipelines.retrying import TASK_OPTIONS, deliver
 from pipelines.run import RunPlan, RunRequest, plan_run
 from pipelines.run_report import record_judgement
-from pipelines.selection import Choice, Settled, choose
+from pipelines.selection import Choice, Settled, choose, stays_out
 from pipelines.stages import Reasons, StageRun, StageRunner, following
 
 Result = TypeVar("Result")
@@ -227,6 +227,7 @@ def _body(work: Work, begin: float) -> RunOutcome:
         winner=choice.candidate.training,
         version=settled.version if settled else None,
         challenger=bool(settled and settled.challenger),
+        taken_back=bool(settled and settled.taken_back),
         mlflow_run_id=work.recording.run_id,
         flow_run_id=flow_run_id,
         stages=tuple(StageOutcome(done.stage, done.verdict, done.seconds) for done in stages),
@@ -275,7 +276,9 @@ def _sentences(
 ) -> tuple[str, ...]:
     name = work.plan.config.name
     lines = [chosen, f"{len(verdicts)} gates passed"]
-    if settled is not None and settled.challenger:
+    if settled is not None and settled.taken_back:
+        lines.append(stays_out(name, settled.version))
+    elif settled is not None and settled.challenger:
         accept = f"`towpath promote {name} {settled.version} --to local` accepts it"
         lines.append(f"version {settled.version} of {name} is registered as the challenger and serves nobody; {accept}")
     elif settled is not None:

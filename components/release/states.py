@@ -11,7 +11,7 @@ from enum import StrEnum
 from components.errors import BadInputError, ConflictError, GateRefusedError, UnknownNameError
 from components.release.plan import ReleasePlan
 from components.release.records import Event, Placement, RecordedVersion, Slot, VersionState
-from components.release.rollout import ROLLBACK, Action, Advance, Hold, Pause, RollBack
+from components.release.rollout import ROLLBACK, ROLLED_BACK, Action, Advance, Hold, Pause, RollBack
 from components.types.record import load
 from components.types.release import Environment
 
@@ -137,6 +137,24 @@ def stable_since(slot: Slot, events: Iterable[Event]) -> datetime | None:
             promoted = event.target == STABLE and after.stable is not None and after.stable == slot.stable
             return datetime.fromisoformat(event.time) if promoted else None
     return None
+
+
+def was_taken_back(number: int, events: Iterable[Event]) -> bool:
+    """Return whether a version left a slot by a rollback or an end of its rollout, and has not come in again since.
+
+    One that gave way to another one was not: it may come again.
+
+    Args:
+        number: The version.
+        events: All of the slot's events.
+    """
+    for event in sorted(events, key=lambda each: each.rev, reverse=True):
+        before, after = _placements(event)
+        if number in {after.stable, *_going(after)}:
+            return False
+        if number in {before.stable, *_going(before)}:
+            return event.target in (ROLLBACK, ROLLED_BACK)
+    return False
 
 
 def may_enter(

@@ -131,7 +131,8 @@ def _show(outcome: RunOutcome, json: bool) -> None:
         print_json(outcome)
     elif outcome.up_to_date:
         stands = "is the challenger and waits for a person" if outcome.challenger else "is stable locally"
-        say(f"{outcome.model}: nothing to do; version {outcome.version} {stands}")
+        out = f"{outcome.model}: nothing to do; {'; '.join(outcome.sentences)}"
+        say(out if outcome.taken_back else f"{outcome.model}: nothing to do; version {outcome.version} {stands}")
     else:
         rows = [
             (s.stage, s.verdict, f"{s.seconds:.1f}", "; ".join(outcome.reasons.get(s.stage, ()))[:90])

@@ -6,12 +6,14 @@ accepts it and a release plan takes it further.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.errors import UnknownNameError
+from components.errors import AlreadyRunningError, UnknownNameError
 from components.stage.files import write_json
 from pipelines.config import load_model, model_names
 from pipelines.retraining.decide import Cause, Decision, History, Retrain, Wait, decide
@@ -69,19 +71,36 @@ def act(client: SyncPrefectClient, model: str, root: Path = Path()) -> Decided:
     """Decide about a model, ask for its training if that is the decision, and write it down.
 
     Raises:
+        AlreadyRunningError: somebody else has been deciding about the model for a minute.
         TowpathError: as `would`.
         httpx.HTTPError: the Prefect server does not answer.
     """
-    from filelock import FileLock
-
-    (root / LOCKS).mkdir(parents=True, exist_ok=True)
-    with FileLock(root / LOCKS / f"retraining-{model}.lock", timeout=_LOCK_S):  # two reports at once are one training
+    with _alone(model, root):  # two reports at once are one training
         policy, decision = _decide(client, model, root)
         run = _ask(client, model, decision) if isinstance(decision, Retrain) else None
     decided = _decided(model, policy, decision, run)
     if policy is not None:
         _write_down(client, decided, root)
     return decided
+
+
+@contextmanager
+def _alone(model: str, root: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    (root / LOCKS).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / LOCKS / f"retraining-{model}.lock")
+    try:
+        lock.acquire(timeout=_LOCK_S)
+    except Timeout as error:
+        raise AlreadyRunningError(
+            f"whether {model} is trained again is being decided by another process for more than {_LOCK_S:.0f} s; "
+            f"nothing was asked for: look with `towpath retraining {model} --dry-run`, and wait for it or stop it"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _decide(client: SyncPrefectClient, model: str, root: Path) -> tuple[RetrainingSection | None, Decision]:

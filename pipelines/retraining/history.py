@@ -14,7 +14,7 @@ from components.release.states import CANDIDATE, on_its_way
 from components.types.release import Environment
 from pipelines.release.environments import load_environment
 from pipelines.retraining.decide import Attempt, History
-from pipelines.run import is_running
+from pipelines.run_lock import is_running
 from pipelines.schedules.deployments import deployment, runs_in
 
 if TYPE_CHECKING:

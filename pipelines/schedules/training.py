@@ -187,13 +187,19 @@ def _process(command: list[str], checkout: Checkout, output: Any) -> Iterator[su
             process.wait()
 
 
+def _stands(outcome: RunOutcome) -> str:
+    if outcome.taken_back:
+        return " (stays out: a person took it back)"
+    return " (challenger)" if outcome.challenger else ""
+
+
 def _page(done: ScheduledRun) -> str:
     """Return the record for Prefect's own page."""
     rows = {
         "model": done.model,
         "commit": f"{done.commit} (`{done.ref}`)",
         "winner": done.outcome.winner or "nothing to do",
-        "version": f"{done.outcome.version}{' (challenger)' if done.outcome.challenger else ''}",
+        "version": f"{done.outcome.version}{_stands(done.outcome)}",
         "MLflow run": done.outcome.mlflow_run_id or "-",
         **{f"{name} before": digest[:16] for name, digest in done.used.items()},
         **{f"{name} after": digest[:16] for name, digest in done.left.items()},
