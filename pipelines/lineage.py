@@ -14,8 +14,13 @@ from components.stage.files import file_digest, record_digest
 LOCKS_DIR = Path("infra/locks")
 LOCK_FILES = ("infra/locks/main.txt", "infra/locks/torch.txt")
 """The locks of the environment that runs the pipeline; beside them lie those of other environments."""
-NOT_CODE = (":(exclude)dvc.lock", ":(exclude,glob)data/*/source.json", ":(exclude,glob)data/*/batches.dvc")
-"""Artifacts of every version: written by runs, so new ones do not make the tree dirty."""
+NOT_CODE = (
+    ":(exclude)dvc.lock",
+    ":(exclude,glob)data/*/source.json",
+    ":(exclude,glob)data/*/batches.dvc",
+    ":(exclude,glob)data/*/batches.json",
+)
+"""Which data a version is made of: written by runs and by decisions about batches, and no change of the code."""
 LARGEST_UNTRACKED_BYTES = 5_000_000
 """An untracked file above it is data, or a mistake; neither belongs into a patch."""
 DIFF = (

@@ -42,10 +42,12 @@ class BatchPlan:
     """What the dataset holds already, or what was read before and can be read no more."""
     candidates: tuple[Candidate, ...]
     held: tuple[Listed, ...]
-    """In quarantine; an earlier version that was good stays in the dataset."""
+    """In quarantine, at the source or read before; an earlier version that was good stays in the dataset."""
     gone: tuple[str, ...]
     """Held by the dataset and not at the source any more: they stay."""
     dropped: tuple[str, ...]
+    waiting: tuple[Batch, ...] = ()
+    """Those in quarantine that were read before: their bytes may be nowhere else."""
 
 
 def plan_batches(
@@ -55,7 +57,7 @@ def plan_batches(
 
     Args:
         good: What the last good dataset was made of: the watermark.
-        pending: What was read after it, and never came into a good dataset.
+        pending: What was read after it, and never came into a good dataset, also what is in quarantine since.
         listed: What is at the source now.
         decide: What was decided of single batches.
     """
@@ -64,9 +66,12 @@ def plan_batches(
     newest = max(known, default=None)
     candidates: list[Candidate] = []
     held: list[Listed] = []
-    for each in listed:
+    there = {each.name for each in listed}
+    at_source = [each for each in listed if not any(_is_left_of(each, batch) for batch in pending)]
+    read, waiting = _read_before(pending, at_source, decide)
+    for each in at_source:
         before = known.get(each.name)
-        if before is not None and before.version == each.version:
+        if before is not None and (before.version == each.version or _is_left_of(each, before)):
             continue
         decision = decide(each.name, each.version)
         if decision is Decision.DROPPED:
@@ -77,8 +82,8 @@ def plan_batches(
             late = before is None and newest is not None and each.name < newest
             corrects = before.version if before is not None else None
             candidates.append(Candidate(each, late, corrects, decision is Decision.RELEASED))
-    there = {each.name for each in listed}
-    read = [each for each in pending if each.name not in there and decide(each.name, each.version) is None]
+    listed_now = {each.name for each in at_source}
+    held += [Listed(each.name, each.version, ()) for each in waiting if each.name not in listed_now]
     kept = {**known, **{batch.name: batch for batch in read}}
     return BatchPlan(
         kept=tuple(kept[name] for name in sorted(kept)),
@@ -86,4 +91,24 @@ def plan_batches(
         held=tuple(held),
         gone=tuple(sorted(set(known) - there)),
         dropped=tuple(sorted(dropped)),
+        waiting=tuple(waiting),
     )
+
+
+def _read_before(pending: Sequence[Batch], listed: Sequence[Listed], decide: Decide) -> tuple[list[Batch], list[Batch]]:
+    """Return what goes on as it was read, and what waits in quarantine; another version at the source replaces both."""
+    versions = {each.name: each.version for each in listed}
+    read, waiting = [], []
+    for each in pending:
+        decision = decide(each.name, each.version)
+        if decision is Decision.HELD and versions.get(each.name, each.version) == each.version:
+            waiting.append(each)
+        elif decision not in (Decision.HELD, Decision.DROPPED) and each.name not in versions:
+            read.append(each)
+    return read, waiting
+
+
+def _is_left_of(listed: Listed, batch: Batch) -> bool:
+    """Whether a listing is what is left of a folder whose files expire one by one; ETags cannot tell."""
+    now = {(file.path, file.sha256) for file in listed.files}
+    return listed.name == batch.name and bool(now) and now < {(file.path, file.sha256) for file in batch.files}

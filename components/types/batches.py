@@ -82,6 +82,8 @@ class BatchedSource:
     """Names of those that were not in the last good dataset."""
     replaced: tuple[Batch, ...] = ()
     """What the last good dataset held and this one does not."""
+    held: tuple[Batch, ...] = ()
+    """Read, and in quarantine since: no part of the dataset, but kept, for the source may not have them any more."""
 
     @property
     def good(self) -> tuple[Batch, ...]:

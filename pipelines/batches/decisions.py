@@ -9,9 +9,17 @@ from components.errors import BadInputError, UnknownNameError
 from components.stage.config import nearest
 from components.types.batches import Batch, Decision, Unit
 from pipelines.author import actor
-from pipelines.batches.quarantine import Entry, Quarantine, change_quarantine, read_quarantine
+from pipelines.batches.quarantine import Entry, Quarantine, put_decision, read_quarantine
 from pipelines.batches.watermark import Progress, progress_of
 from pipelines.config import ModelConfig, load_model
+
+
+@dataclass(frozen=True)
+class Decided(Entry):
+    """What a person decided of one version of a batch."""
+
+    stays: str | None = None
+    """Another version of it, which is in the dataset and not meant."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,8 @@ def listed(model: str, root: Path = Path()) -> tuple[ListedBatch, ...]:
 
 def decide(
     model: str, name: str, decision: Decision, reason: str, root: Path = Path(), *, dry_run: bool = False
-) -> Entry:
-    """Note what a person decided of a batch, and return it.
+) -> Decided:
+    """Note what a person decided of a batch, and return it; where a correction is held, that is what is meant.
 
     Raises:
         UnknownNameError: there is no such model or batch.
@@ -60,11 +68,13 @@ def decide(
             f"{model}, or leave them out in `source.query`"
         )
     record = read_quarantine(model, root)
-    version = _version(model, name, decision, record, progress_of(model, config.model.data, root))
+    progress = progress_of(model, config.model.data, root)
+    version = _version(model, name, decision, record, progress)
     entry = Entry(name, version, decision, (reason.strip(),), by=actor())
     if not dry_run:
-        change_quarantine(model, lambda now: now.put(entry), root)
-    return entry
+        put_decision(model, entry, root)
+    taken = _taken_versions(progress).get(name)
+    return Decided(**vars(entry), stays=taken if taken != version else None)
 
 
 def _incremental(model: str, root: Path) -> ModelConfig:
@@ -80,7 +90,7 @@ def _version(model: str, name: str, decision: Decision, record: Quarantine, prog
     held = record.held.get(name)
     if held is not None:
         return held.version
-    taken = {batch.name: batch.version for batch in (progress.chosen.batches if progress.chosen else ())}
+    taken = _taken_versions(progress)
     if decision is Decision.DROPPED and name in taken:
         return taken[name]
     known = sorted({*record.held, *(taken if decision is Decision.DROPPED else ())})
@@ -88,6 +98,10 @@ def _version(model: str, name: str, decision: Decision, record: Quarantine, prog
     raise UnknownNameError(
         f"no batch `{name}` of {model} is {where}{nearest(name, known)}; `towpath batches list {model}` shows them"
     )
+
+
+def _taken_versions(progress: Progress) -> dict[str, str]:
+    return {batch.name: batch.version for batch in (progress.chosen.batches if progress.chosen else ())}
 
 
 def _taken(batch: Batch, progress: Progress) -> ListedBatch:

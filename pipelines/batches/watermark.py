@@ -38,6 +38,11 @@ class Progress:
         batches = self.chosen.batches if self.chosen else ()
         return tuple(batch for batch in batches if (batch.name, batch.version) not in known)
 
+    @property
+    def held(self) -> tuple[Batch, ...]:
+        """What was chosen once, and is in quarantine since."""
+        return self.chosen.held if self.chosen else ()
+
 
 def progress_of(model: str, data: DataSection, root: Path = Path()) -> Progress:
     """Return how far a model's incremental source was taken; another query or watermark begins anew.

@@ -45,18 +45,22 @@ def release(
 
 @app.command()
 def drop(model: str, batch: str, reason: ReasonOption, dry_run: DryRunOption = False, json: JsonOption = False) -> None:
-    """Leave a batch of files out of every dataset to come, also one that was taken; another version is judged anew."""
+    """Leave a version of a batch of files out of every dataset to come: a held correction, else what was taken."""
     from components.types.batches import Decision
 
     _decide(model, batch, Decision.DROPPED, reason, dry_run=dry_run, json=json)
 
 
 def _decide(model: str, batch: str, decision: Decision, reason: str, *, dry_run: bool, json: bool) -> None:
+    from components.types.batches import Decision
     from pipelines.batches.decisions import decide
 
     entry = decide(model, batch, decision, reason, dry_run=dry_run)
     would = "would be" if dry_run else "is"
-    finish(json, entry, f"batch {batch} of {model} {would} {decision}; `towpath run {model}` acts on it")
+    what = f"version {entry.version[:12]} of batch {batch} of {model} {would} {decision}"
+    if entry.stays and decision is Decision.DROPPED:
+        what += f"; version {entry.stays[:12]}, which was taken, stays: say `drop` again to drop that one too"
+    finish(json, entry, f"{what}; commit data/{model}/batches.json, and `towpath run {model}` acts on it")
 
 
 def add_commands(app_: typer.Typer) -> None:

@@ -21,6 +21,7 @@ from components.errors import AlreadyRunningError, BadInputError, FaultError, In
 from components.stage.files import file_digest, write_text
 from components.stage.process import CALL_DIR_VARIABLE
 from components.training.core.environment import ENVIRONMENTS_VARIABLE, environments_dir
+from pipelines.batches.quarantine import add_decisions
 from pipelines.batches.tracked import tracked_file
 from pipelines.lineage import LOCK_FILES
 from pipelines.state import CHECKOUTS, LOCKS, STATE
@@ -209,6 +210,7 @@ def _lay_in(checkout: Checkout) -> None:
     from dvc.utils.serialize import dump_yaml
 
     kept = checkout.root / KEPT / checkout.model
+    add_decisions(checkout.model, checkout.root, checkout.folder)  # what was decided here holds before it is committed
     for name in ("source.json", "batches.dvc"):
         if (kept / name).is_file():
             write_text(checkout.folder / "data" / checkout.model / name, (kept / name).read_text(encoding="utf-8"))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from components.data.batch_listing import partition_values
 from components.data.batch_plan import BatchPlan, Listed, plan_batches
 from components.data.config import DataSection, FilesSource, lookback_s
-from components.types.batches import Batch, BatchedSource, Decision, Unit
+from components.data.snapshot import FileEntry
+from components.types.batches import Batch, BatchedSource, Decision, StoredFile, Unit
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -87,25 +88,66 @@ def test_what_was_read_and_never_validated_is_read_again_or_kept_when_it_cannot_
     found = plan([batch("a")], listed("a", "b"), pending=[batch("b"), batch("c")])
     assert [each.name for each in found.kept] == ["a", "c"]
     assert [each.listed.name for each in found.candidates] == ["b"]
-    assert plan([], [], pending=[batch("c")], decided={"c@1": Decision.HELD}).kept == ()
+
+
+@pytest.mark.parametrize(
+    ("decision", "kept", "waiting"),
+    [(None, ["c"], []), (Decision.RELEASED, ["c"], []), (Decision.HELD, [], ["c"]), (Decision.DROPPED, [], [])],
+)
+def test_what_was_read_and_is_gone_is_kept_or_waits_in_quarantine_and_only_a_drop_loses_it(
+    decision: Decision | None, kept: list[str], waiting: list[str]
+) -> None:
+    found = plan([], [], pending=[batch("c")], decided={"c@1": decision} if decision else {})
+    assert ([each.name for each in found.kept], [each.name for each in found.waiting]) == (kept, waiting)
+    assert [each.name for each in found.held] == waiting, "its entry in the quarantine is erased"
+
+
+def test_what_waits_waits_also_while_it_is_listed_and_another_version_takes_its_place() -> None:
+    decided = {"c@1": Decision.HELD}
+    listed_too = plan([], listed("c"), pending=[batch("c")], decided=decided)
+    assert ([each.name for each in listed_too.waiting], len(listed_too.held)) == (["c"], 1)
+    corrected = plan([], listed("c", version="2"), pending=[batch("c")], decided=decided)
+    assert (corrected.waiting, corrected.held, len(corrected.candidates)) == ((), (), 1)
+
+
+@pytest.mark.parametrize("was_good", [True, False])
+@pytest.mark.parametrize(
+    ("left", "is_kept"), [({"x": "1"}, True), ({"x": "2"}, False), ({"x": "1", "z": "3"}, False), ({"x": None}, False)]
+)
+def test_a_folder_whose_files_expire_one_by_one_stays_as_it_was_taken(
+    left: dict[str, str | None], is_kept: bool, was_good: bool
+) -> None:
+    taken = Batch("a", "1", (StoredFile("x", "1", 1), StoredFile("y", "2", 1)), rows=2)
+    now = Listed("a", "2", tuple(FileEntry(path, 1, digest) for path, digest in left.items()))
+    found = plan([taken] if was_good else [], [now], pending=[] if was_good else [taken])
+    assert (found.candidates == ()) is is_kept
+    assert (taken in found.kept) is (is_kept or was_good)
+    assert found.gone == ()
 
 
 names = st.sets(st.sampled_from("abcdef"))
+decisions = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(Decision))
 
 
-@given(good=names, pending=names, there=names)
-def test_every_batch_is_in_one_place_at_most_and_none_that_was_good_is_lost(
-    good: set[str], pending: set[str], there: set[str]
+@given(good=names, pending=names, there=names, decided=decisions)
+def test_every_batch_is_in_one_place_at_most_and_none_is_lost_but_by_a_drop(
+    good: set[str], pending: set[str], there: set[str], decided: dict[str, Decision]
 ) -> None:
     found = plan(
         [batch(name) for name in sorted(good)],
         listed(*sorted(there)),
         pending=[batch(name) for name in sorted(pending - good)],
+        decided={f"{name}@1": decision for name, decision in decided.items()},
     )
     kept, read = [each.name for each in found.kept], [each.listed.name for each in found.candidates]
     assert kept == sorted(set(kept))
     assert not set(kept) & set(read)
-    assert good | pending | there == set(kept) | set(read)
+    held, waiting = [each.name for each in found.held], [each.name for each in found.waiting]
+    dropped = {name for name, decision in decided.items() if decision is Decision.DROPPED}
+    assert (good | pending | there) - dropped == set(kept) | set(read) | set(held)
+    assert not dropped & {*kept, *read, *held}
+    assert set(waiting) == (pending - good) & set(held), "bytes that were read are pruned"
+    assert len(held) == len(set(held))
 
 
 def test_the_watermark_is_what_was_not_new_and_what_was_replaced() -> None:

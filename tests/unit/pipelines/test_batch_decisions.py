@@ -1,0 +1,67 @@
+"""What runs found of batches against what people decided, and people's decisions in another checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.errors import FaultError
+from components.types.batches import Decision
+from pipelines.batches.quarantine import (
+    Entry,
+    add_decisions,
+    change_quarantine,
+    decisions_file,
+    put_decision,
+    read_quarantine,
+)
+
+HELD = Entry("a", "1", Decision.HELD, at="2026-01-02")
+
+
+def entry(decision: Decision, day: str) -> Entry:
+    return Entry("a", "1", decision, at=f"2026-01-{day}")
+
+
+@pytest.mark.parametrize(
+    ("word", "day", "stands"),
+    [
+        (Decision.RELEASED, "01", Decision.HELD),  # released, taken, and the dataset as a whole refused
+        (Decision.RELEASED, "03", Decision.RELEASED),
+        (Decision.DROPPED, "01", Decision.DROPPED),
+        (Decision.DROPPED, "03", Decision.DROPPED),
+    ],
+)
+def test_a_drop_is_final_and_a_release_holds_until_a_run_knows_better(
+    word: Decision, day: str, stands: Decision, tmp_path: Path
+) -> None:
+    put_decision("boxes", entry(word, day), tmp_path)
+    change_quarantine("boxes", lambda record: record.put(HELD), tmp_path)
+    (found,) = read_quarantine("boxes", tmp_path).entries
+    assert found.decision is stands
+
+
+def test_a_decision_takes_the_place_of_what_was_found(tmp_path: Path) -> None:
+    change_quarantine("boxes", lambda record: record.put(HELD), tmp_path)
+    put_decision("boxes", entry(Decision.RELEASED, "02"), tmp_path)
+    assert [each.decision for each in read_quarantine("boxes", tmp_path).entries] == [Decision.RELEASED]
+
+
+def test_of_two_checkouts_the_newest_word_on_a_batch_holds(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    put_decision("boxes", entry(Decision.DROPPED, "05"), there)
+    put_decision("boxes", Entry("b", "1", Decision.DROPPED), there)
+    put_decision("boxes", entry(Decision.RELEASED, "04"), here)
+    put_decision("boxes", Entry("c", "1", Decision.DROPPED), here)
+    add_decisions("boxes", here, there)
+    decided = {each.name: each.decision for each in read_quarantine("boxes", there).entries}
+    assert decided == dict.fromkeys("abc", Decision.DROPPED)
+    add_decisions("boxes", tmp_path / "nowhere", there)
+
+
+def test_damaged_decisions_stop_a_run_and_are_not_forgotten(tmp_path: Path) -> None:
+    put_decision("boxes", HELD, tmp_path)
+    decisions_file("boxes", tmp_path).write_text("{")
+    with pytest.raises(FaultError, match="restore it from git"):
+        read_quarantine("boxes", tmp_path)
