@@ -130,6 +130,7 @@ def _make_account(made: Environments) -> None:
             "region": region,
             "account_id": ACCOUNT,
             "github_repository": "you/project",
+            "eks_cluster_arn": f"arn:aws:eks:{region}:{ACCOUNT}:cluster/models",
             "vpc_id": vpc,
             "subnet_ids": subnets,
             "client_security_group_ids": [servers],

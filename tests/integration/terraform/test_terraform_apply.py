@@ -53,6 +53,13 @@ def test_another_account_is_left_alone(environments: Environments) -> None:
     assert "account" in found.stderr.lower()
 
 
+def test_a_cluster_with_a_wildcard_is_refused(environments: Environments) -> None:
+    wide = f"-var=eks_cluster_arn=arn:aws:eks:eu-central-1:{ACCOUNT}:cluster/*"
+    found = environments.run("staging", "plan", "-input=false", "-lock=false", wide)
+    assert found.returncode == 1
+    assert "without a wildcard" in found.stderr
+
+
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_a_second_plan_changes_nothing(applied: Environments, name: str) -> None:
     applied.done(name, "plan", "-input=false", "-lock=false", "-out=again.tfplan")
@@ -150,6 +157,8 @@ def test_a_role_is_taken_by_one_environment_of_one_repository_or_by_its_pod(appl
                 assert asked["token.actions.githubusercontent.com:sub"] == f"repo:you/project:environment:{name}"
                 assert asked["token.actions.githubusercontent.com:aud"] == "sts.amazonaws.com"
             else:
+                cluster = f"arn:aws:eks:{REGIONS[name]}:{ACCOUNT}:cluster/models"
+                assert asked["aws:RequestTag/eks-cluster-arn"] == cluster
                 assert asked["aws:RequestTag/kubernetes-service-account"] == role
                 assert asked["aws:RequestTag/kubernetes-namespace"] == f"towpath-{name}"
 

@@ -155,7 +155,23 @@ def careless_rights(blocks):
             who = [each for one in statement.get("principals", []) for each in texts(one["identifiers"])]
             found += [f"{name}: anybody" for each in who if each == "*"]
             found += [f"{name}: taken on no condition" for _ in who if not statement.get("condition")]
-    return found
+    return found + loose_pods(named(blocks, "data")["aws_iam_policy_document.taken_by_pods"])
+
+
+def loose_pods(document):
+    """By what the role of a pod is not held to one service account of one namespace of one cluster."""
+    (statement,) = document["statement"]
+    asked = {each["variable"]: each["values"] for each in statement["condition"] if each["test"] == "StringEquals"}
+    wanted = {
+        "eks-cluster-arn": "${var.eks_cluster_arn}",
+        "kubernetes-namespace": "${var.kubernetes_namespace}",
+        "kubernetes-service-account": "${each.key}",
+    }
+    return [
+        f"taken_by_pods is not held to {tag}"
+        for tag, value in wanted.items()
+        if asked.get(f"aws:RequestTag/{tag}") != [value]
+    ]
 
 
 def findings(folder):
@@ -217,6 +233,7 @@ def test_nothing_is_missing_idle_or_careless():
         ("policies.tf", "[aws_kms_key.this.arn]", '["*"]', "rights: *"),
         ("roles.tf", "[local.oidc_provider_arn]", '["*"]', "anybody"),
         ("roles.tf", "var.github_repository", "var.github_repo", "var.github_repo is read"),
+        ("roles.tf", "aws:RequestTag/eks-cluster-arn", "aws:RequestTag/eks-cluster", "not held to eks-cluster-arn"),
         ("outputs.tf", "aws_iam_role.this", "aws_iam_role.that", "aws_iam_role.that is not there"),
         ("../../environments/staging/main.tf", "towpath/staging", "towpath/production", "staging has another's state"),
         ("../../environments/staging/main.tf", "use_lockfile = true", "use_lockfile = false", "two may write"),

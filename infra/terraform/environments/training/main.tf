@@ -34,6 +34,7 @@ module "environment" {
 
   github_repository         = var.github_repository
   github_oidc_provider_arn  = var.github_oidc_provider_arn
+  eks_cluster_arn           = var.eks_cluster_arn
   kubernetes_namespace      = var.kubernetes_namespace
   vpc_id                    = var.vpc_id
   subnet_ids                = var.subnet_ids

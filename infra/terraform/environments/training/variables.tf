@@ -26,6 +26,11 @@ variable "github_oidc_provider_arn" {
   description = "GitHub's identity provider, where this account has it already."
 }
 
+variable "eks_cluster_arn" {
+  type        = string
+  description = "The cluster on EKS whose pods take the roles."
+}
+
 variable "kubernetes_namespace" {
   type        = string
   default     = "towpath-training"

@@ -40,7 +40,8 @@ data "aws_iam_policy_document" "taken_by_github" {
   }
 }
 
-# A pod takes the role of its service account, which is called as the role is; EKS states both as tags of the session.
+# A pod of the named cluster takes the role of its service account, which is called as the role is. EKS states cluster,
+# namespace and account as tags of the session (EKS user guide, "Enable or disable session tags"): leave them enabled.
 data "aws_iam_policy_document" "taken_by_pods" {
   for_each = setsubtract(keys(local.roles), ["ci"])
   statement {
@@ -53,6 +54,11 @@ data "aws_iam_policy_document" "taken_by_pods" {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
       values   = [data.aws_caller_identity.current.account_id]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/eks-cluster-arn"
+      values   = [var.eks_cluster_arn]
     }
     condition {
       test     = "StringEquals"

@@ -48,6 +48,15 @@ variable "github_oidc_provider_arn" {
   description = "GitHub's identity provider, where the account has it already: an account has one. Null makes it."
 }
 
+variable "eks_cluster_arn" {
+  type        = string
+  description = "The cluster on EKS whose pods take the roles; those of another one of the account cannot."
+  validation {
+    condition     = can(regex("^arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}$", var.eks_cluster_arn))
+    error_message = "eks_cluster_arn: arn:aws:eks:REGION:ACCOUNT:cluster/NAME, without a wildcard."
+  }
+}
+
 variable "kubernetes_namespace" {
   type        = string
   description = "The namespace on EKS whose service accounts take the roles, by EKS Pod Identity."
