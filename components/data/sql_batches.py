@@ -25,22 +25,33 @@ _BATCH = "towpath_batch"
 _KEY = "towpath_key"
 
 
-def land_news(
-    names: Sequence[str],
-    lots: Iterable[Sequence[tuple[Any, ...]]],
-    id_column: str,
-    known: Sequence[LocalFile],
-    landing: Path,
-) -> LocalFile | None:
-    """Write the rows that `known` does not hold just so into `landing`, and return the file; None without any.
+def land_window(names: Sequence[str], lots: Iterable[Sequence[tuple[Any, ...]]], landing: Path) -> Sequence[Path]:
+    """Write a window's rows into `landing`, and return the files; none where there are no rows.
 
     Raises:
         SchemaError: a column holds values of several types.
     """
     first = next(iter(lots := iter(lots)), None)
-    if first is None:
+    return land(names, _chain(first, lots), landing).lots if first is not None else ()
+
+
+def gives_all(landed: Sequence[Path], files: Sequence[LocalFile], id_column: str) -> bool:
+    """Return whether a window's rows have every id that stands in the files of a batch."""
+    if not landed:
+        return False
+    there = pl.concat([pl.scan_parquet(lot).select(_key(id_column)) for lot in landed])
+    asked = pl.concat([pl.scan_parquet(file.path).select(_key(id_column)) for file in files])
+    return asked.join(there, on=_KEY, how="anti").head(1).collect(engine="streaming").is_empty()
+
+
+def news_of(landed: Sequence[Path], id_column: str, known: Sequence[LocalFile], landing: Path) -> LocalFile | None:
+    """Write those of a window's rows that `known` does not hold just so, and return the file; None without any.
+
+    Raises:
+        SchemaError: a column holds values of several types.
+    """
+    if not landed:
         return None
-    landed = land(names, _chain(first, lots), landing).lots
     try:
         schema = pl.concat([pl.DataFrame(schema=pl.read_parquet_schema(lot)) for lot in landed], how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:

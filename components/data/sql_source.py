@@ -151,6 +151,18 @@ def upper_bound(connection: Connection, rows: Subquery, name: str) -> Watermark:
         ConfigError: the query has no such column, or its values cannot be compared.
         SourceError: there is no value.
     """
+    mark = greatest(connection, rows, name)
+    if mark is None:
+        raise SourceError(f"the query gives no rows with a watermark `{name}`; nothing can be read")
+    return mark
+
+
+def greatest(connection: Connection, rows: Subquery, name: str) -> Watermark | None:
+    """Return a watermark's greatest value; None where there is no value.
+
+    Raises:
+        ConfigError: the query has no such column, or its values cannot be compared.
+    """
     import sqlalchemy as sa
 
     if name not in rows.c:
@@ -158,7 +170,7 @@ def upper_bound(connection: Connection, rows: Subquery, name: str) -> Watermark:
         raise ConfigError(f"`source.watermark` is `{name}`, which the query does not give{nearest(name, known)}")
     upper = _plain(connection.execute(sa.select(sa.func.max(rows.c[name]))).scalar())
     if upper is None:
-        raise SourceError(f"the query gives no rows with a watermark `{name}`; nothing can be read")
+        return None
     if type(upper).__name__ not in MARK_TYPES:
         raise ConfigError(f"`source.watermark` is `{name}`, a {type(upper).__name__}; expected a number, text or time")
     text = upper.isoformat() if isinstance(upper, date) else str(upper)

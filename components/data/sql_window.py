@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from components.data.snapshot import Watermark
 from components.data.sql_source import (
     connection_to,
     count_rows,
+    greatest,
     lots_of,
     mark_value,
     ordered,
@@ -29,28 +31,42 @@ if TYPE_CHECKING:
 
 _AHEAD = timedelta(days=1)
 """A watermark further in the future than this is no time at which a row was written."""
+_TEXT_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
+"""Of the forms of ISO 8601, the one whose beginning, down to the minute, stands in the order of time as text."""
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""Rounds nothing: a rounded bound may pass over rows."""
 
 
 @contextmanager
 def window_rows(
-    source: SqlSource, id_column: str, last: Window | None, root: Path
-) -> Iterator[tuple[Window, Sequence[str], Iterator[Sequence[tuple[Any, ...]]]]]:
+    source: SqlSource, id_column: str, last: Window | None, root: Path, *, may_be_empty: bool
+) -> Iterator[tuple[Window | None, Sequence[str], Iterator[Sequence[tuple[Any, ...]]]]]:
     """Give the window behind `last`, the names of the columns, and the window's rows in lots, all of one moment.
+
+    Args:
+        source: The query.
+        id_column: The column by which corrected rows are known.
+        last: The window of the last good batch; None before there is one.
+        root: The project.
+        may_be_empty: Whether a query without rows is no mistake, as rows were taken before: it gives no window.
 
     Raises:
         ConfigError: the watermark or the lookback cannot be used, or the query does not give the id.
-        SourceError: rows have no watermark, or the database refuses the query.
+        SourceError: rows have no watermark, the database refuses the query, or there are no rows and must be some.
         MissingExtraError: the database's driver is not installed.
         InfrastructureError: the database cannot be reached.
     """
     import sqlalchemy as sa
 
     with connection_to(source, root) as connection:
-        rows = subquery_of(connection, source)
-        mark = upper_bound(connection, rows, str(source.watermark))
+        rows, name = subquery_of(connection, source), str(source.watermark)
+        mark = (greatest if may_be_empty else upper_bound)(connection, rows, name)
         if id_column not in rows.c:
             raise ConfigError(f"the query does not give the id `{id_column}`, by which corrected rows are known")
-        _require_marks(connection, rows, mark)
+        _require_marks(connection, rows, name)
+        if mark is None:
+            yield None, list(rows.c.keys()), iter(())
+            return
         top, reach = _ordered_value(mark), _reach(mark, source.lookback)
         lower = None if last is None else _lower(last, mark, reach)
         query = sa.select(*rows.c).where(rows.c[mark.column] <= mark_value(mark.type, mark.upper))
@@ -61,13 +77,13 @@ def window_rows(
         yield window, list(rows.c.keys()), lots_of(connection, ordered(query, rows, id_column))
 
 
-def _require_marks(connection: Connection, rows: Subquery, mark: Watermark) -> None:
+def _require_marks(connection: Connection, rows: Subquery, name: str) -> None:
     import sqlalchemy as sa
 
-    without = count_rows(connection, sa.select(rows.c[mark.column]).where(rows.c[mark.column].is_(None)))
+    without = count_rows(connection, sa.select(rows.c[name]).where(rows.c[name].is_(None)))
     if without:
         raise SourceError(
-            f"{without} rows have no watermark `{mark.column}`, so no run would ever take them; "
+            f"{without} rows have no watermark `{name}`, so no run would ever take them; "
             "fill it, or leave such rows out in `source.query`"
         )
 
@@ -76,17 +92,17 @@ def _ordered_value(mark: Watermark) -> Any:
     """Return a watermark as something that grows: a number, or a time.
 
     Raises:
-        ConfigError: it is a text that is no time.
+        ConfigError: it is a text that is no time, or one that as text has another order.
         SourceError: it lies in the future.
     """
     value = mark_value(mark.type, mark.upper)
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value)
+            value = datetime.fromisoformat(value if _TEXT_TIME.fullmatch(value) else "")
         except ValueError:
             raise ConfigError(
-                f"`source.watermark` is `{mark.column}`, a text that is no time in ISO 8601 and so has no order in "
-                "which rows come; expected a number or a time"
+                f"`source.watermark` is `{mark.column}`, a text that is no time in ISO 8601 with dashes and so has no "
+                "order in which rows come; expected a number, a time, or a text such as 2026-01-31 12:00:00"
             ) from None
     if isinstance(value, date) and _moment(value) > datetime.now(UTC) + _AHEAD:
         raise SourceError(
@@ -133,11 +149,18 @@ def _lower(last: Window, mark: Watermark, reach: float) -> Any:
     value = mark_value(last.type, last.upper)
     if isinstance(value, int):
         return value - math.ceil(reach)
-    if isinstance(value, float | Decimal):
-        return type(value)(float(value) - reach)
+    if isinstance(value, Decimal):
+        return _EXACT.subtract(value, Decimal(str(reach)))
+    if isinstance(value, float):
+        return value - reach
     if isinstance(value, str):
         before = datetime.fromisoformat(value) - timedelta(seconds=reach)
-        return before.date().isoformat() if len(value) == len("2026-01-31") else before.isoformat(sep=value[10])
+        # down to the minute: as text, 12:00:00.500000 stands behind 12:00:00.5, though it is the same time
+        return (
+            before.date().isoformat()
+            if len(value) == len("2026-01-31")
+            else f"{before:%Y-%m-%d}{value[10]}{before:%H:%M}"
+        )
     if isinstance(value, datetime):
         return value - timedelta(seconds=reach)
     return value - timedelta(days=math.ceil(reach / 86_400))

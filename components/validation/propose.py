@@ -48,12 +48,21 @@ def propose_suite(model: str, root: Path = Path(), *, force: bool = False) -> Dr
         SourceError: nothing was ingested, or the table is empty.
         DigestMismatchError: the table's bytes are not those of its manifest.
     """
+    require_free(model, root, force=force)
+    suite = draft_suite(open_table(model, root))
+    write_text(suite_path(model, root), suite_text(suite))
+    return suite
+
+
+def require_free(model: str, root: Path = Path(), *, force: bool) -> None:
+    """Refuse to draft where a suite is.
+
+    Raises:
+        SuiteError: there is a suite already, and `force` is not set.
+    """
     path = suite_path(model, root)
     if path.exists() and not force:
         raise SuiteError(f"{path} exists; `towpath suite propose {model} --force` replaces it")
-    suite = draft_suite(open_table(model, root))
-    write_text(path, suite_text(suite))
-    return suite
 
 
 def draft_suite(table: Table) -> Draft:

@@ -35,7 +35,8 @@ def take_in(model: str, data: DataSection, root: Path = Path(), *, judge: bool =
         model: The model.
         data: Its configuration.
         root: The project.
-        judge: Whether every batch must meet the suite by itself; a suite that is to be drafted can judge none.
+        judge: Whether every batch must meet the suite by itself. A suite that is to be drafted can judge none: then
+            what is in quarantine stays out whatever put it there, and the quarantine is left as it is.
 
     Raises:
         SourceError: the source cannot be read, nothing matches, or the batch store lacks bytes.
@@ -49,19 +50,21 @@ def take_in(model: str, data: DataSection, root: Path = Path(), *, judge: bool =
 
     progress = progress_of(model, data, root)
     # a store that lacks something must not become the one that DVC keeps
-    require_stored(model, (*progress.good, *progress.pending, *progress.held), root)
-    rules = judged_by(model, data, root) if judge else ""
-    decide = read_quarantine(model, root).decides(rules)
+    require_stored(model, (*progress.good, *progress.pending), root)
+    quarantine = read_quarantine(model, root)
+    rules = judged_by(model, data, root) if judge else None
+    decide = _as_it_stands(quarantine) if rules is None else quarantine.decides(rules)
     reading = Reading(model, data, root, judge=judge)
     if isinstance(data.source, FilesSource):
         plan = _plan_files(data.source, progress, decide, root)
         found = [reading.files(each) for each in plan.candidates]
     else:
-        found = reading.news(progress.good, decide)
+        kept, found = reading.news(progress.good, progress.pending, decide)
         held = tuple(Listed(each.name, each.version, ()) for each in found if each.is_held)
-        plan = BatchPlan(kept=progress.good, candidates=(), held=held, gone=(), dropped=())
+        plan = BatchPlan(kept=kept, candidates=(), held=held, gone=(), dropped=())
     chosen = _chosen(data, progress, plan, found)
-    quarantine = _write_down(model, plan, found, rules, root)
+    if rules is not None:
+        quarantine = _write_down(model, plan, found, rules, root)
     intake = _intake(model, chosen, progress, plan, found, quarantine)
     if not chosen.batches:
         return intake  # no dataset can be made: what was chosen before stays
@@ -96,12 +99,22 @@ def hold_new(model: str, data: DataSection, reason: str, root: Path = Path()) ->
     return tuple(each.name for each in progress.pending)
 
 
+def _as_it_stands(quarantine: Quarantine) -> Decide:
+    """Return what honours every decision, also one that was made by other rules."""
+
+    def decide(name: str, version: str) -> Decision | None:
+        entry = quarantine.find(name, version)
+        return entry.decision if entry else None
+
+    return decide
+
+
 def _plan_files(source: FilesSource, progress: Progress, decide: Decide, root: Path) -> BatchPlan:
     listed = list_batches(source, root)
     same_pattern = progress.chosen is not None and progress.chosen.origin == source.path
     if not listed and not same_pattern:
         raise nothing_matches(source, root)
-    return plan_batches(progress.good, (*progress.pending, *progress.held), listed, decide)
+    return plan_batches(progress.good, progress.pending, listed, decide)
 
 
 def _chosen(data: DataSection, progress: Progress, plan: BatchPlan, found: Iterable[Found]) -> BatchedSource:
@@ -117,20 +130,19 @@ def _chosen(data: DataSection, progress: Progress, plan: BatchPlan, found: Itera
         batches=tuple(batches[name] for name in sorted(batches)),
         new=tuple(name for name in sorted(batches) if (name, batches[name].version) not in good),
         replaced=tuple(batch for batch in progress.good if (batch.name, batch.version) not in versions),
-        held=plan.waiting,
     )
 
 
 def _keep(model: str, progress: Progress, chosen: BatchedSource, root: Path) -> None:
     if progress.chosen is None or not _same(progress.chosen, chosen):
         write_json(source_file(model, root), chosen)
-    prune(model, (*chosen.batches, *chosen.replaced, *chosen.held), root)
+    prune(model, (*chosen.batches, *chosen.replaced), root)
     track_batches(model, root)
 
 
 def _same(before: BatchedSource, now: BatchedSource) -> bool:
-    """Whether both stand for the same batches: what was new in them is no difference."""
-    return (before.origin, before.unit, before.batches, before.held) == (now.origin, now.unit, now.batches, now.held)
+    """Whether the same dataset comes of both: what was new in it is no difference."""
+    return (before.origin, before.unit, before.batches) == (now.origin, now.unit, now.batches)
 
 
 def _write_down(model: str, plan: BatchPlan, found: Sequence[Found], rules: str, root: Path) -> Quarantine:

@@ -8,15 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.data.batch_plan import Candidate, Decide
+from components.data.batch_plan import Candidate, Decide, Listed
 from components.data.batch_source import batch_reader
 from components.data.batch_store import arriving, fetch_batch, store, stored_files
 from components.data.config import DataSection, FilesSource, SqlSource
 from components.data.fetch import LocalFile
 from components.data.ingest import ingest_alone
-from components.errors import SchemaError, SourceError
+from components.errors import InfrastructureError, SchemaError, SourceError
 from components.stage.files import file_digest, text_digest
-from components.types.batches import Batch, Decision, StoredFile, Window
+from components.types.batches import Batch, Decision, Window
 from components.validation.suite import Suite, read_suite
 
 
@@ -42,17 +42,17 @@ class Reading:
         self._model, self._data, self._root, self._judge = model, data, root, judge
 
     def files(self, candidate: Candidate) -> Found:
-        """Read a batch of files.
+        """Read a batch of files; bad is what it holds, and never that it could not be brought here.
 
         Raises:
-            InfrastructureError: a server does not answer.
+            SourceError: a file may not be read, or is not as it was listed.
+            InfrastructureError: a server does not answer, or the disk is full.
             SuiteError: the suite cannot be used.
         """
-        assert isinstance(self._data.source, FilesSource)
         listed = candidate.listed
         with arriving(self._model, self._root) as landing:
+            files = self._fetched(listed, landing)
             try:
-                files = fetch_batch(self._model, self._data.source, listed, self._root, landing)
                 rows, reasons = self._judged(files, released=candidate.released)
             except (SourceError, SchemaError) as error:
                 return Found(listed.name, listed.version, reasons=(str(error),))
@@ -62,8 +62,34 @@ class Reading:
         batch = Batch(listed.name, listed.version, kept, rows, candidate.late, candidate.corrects)
         return Found(listed.name, listed.version, batch)
 
-    def news(self, good: Sequence[Batch], decide: Decide) -> list[Found]:
-        """Read the rows of an SQL query that are new or were changed; none, or one batch of them.
+    def _fetched(self, listed: Listed, landing: Path) -> list[LocalFile]:
+        assert isinstance(self._data.source, FilesSource)
+        try:
+            return fetch_batch(self._model, self._data.source, listed, self._root, landing)
+        except (PermissionError, FileNotFoundError) as error:
+            raise SourceError(
+                f"{error.filename or listed.name} cannot be read: {error.strerror}; nothing of this look was taken: "
+                "correct it, and run again"
+            ) from error
+        except OSError as error:
+            raise InfrastructureError(
+                f"{listed.name} cannot be copied into {landing.parent}: {error.strerror or error}; nothing of this "
+                "look was taken: try again later"
+            ) from error
+
+    def news(
+        self, good: Sequence[Batch], pending: Sequence[Batch], decide: Decide
+    ) -> tuple[tuple[Batch, ...], list[Found]]:
+        """Read the rows of an SQL query that are new or were changed.
+
+        Args:
+            good: What the last good dataset was made of.
+            pending: What was read after it, and never came into a good dataset.
+            decide: What was decided of single batches.
+
+        Returns:
+            What is kept: all that is good, and what was read before and the query does not give again. And what was
+            found: nothing, or one batch.
 
         Raises:
             ConfigError: the watermark or the lookback cannot be used.
@@ -71,36 +97,54 @@ class Reading:
             InfrastructureError: the database cannot be reached.
             SuiteError: the suite cannot be used.
         """
-        from components.data.sql_batches import land_news
+        from components.data.sql_batches import land_window
         from components.data.sql_window import window_rows
 
         assert isinstance(self._data.source, SqlSource)
-        last = good[-1].window if good else None
-        name, id_column = f"{int(good[-1].name) + 1 if good else 1:06d}", self._data.id or ""
-        known = stored_files(self._model, good, self._root)
+        id_column, last = self._data.id or "", good[-1].window if good else None
+        read = [each for each in pending if decide(each.name, each.version) in (None, Decision.RELEASED)]
         with (
             arriving(self._model, self._root) as landing,
-            window_rows(self._data.source, id_column, last, self._root) as (window, names, lots),
+            window_rows(self._data.source, id_column, last, self._root, may_be_empty=bool(good or pending)) as (
+                window,
+                names,
+                lots,
+            ),
         ):
             try:
-                file = land_news(names, lots, id_column, known, landing)
-                if file is None:
-                    return []
-                version = file_digest(file.path)
-                if (decision := decide(name, version)) is Decision.HELD:
-                    return [Found(name, version, is_held=True)]
-                rows, reasons = self._judged([file], released=decision is Decision.RELEASED)
+                landed = land_window(names, lots, landing)
             except SchemaError as error:
-                version = text_digest(str(error))
-                is_held = decide(name, version) is Decision.HELD
-                return [Found(name, version, reasons=() if is_held else (str(error),), is_held=is_held)]
-            if reasons:
-                return [Found(name, version, reasons=reasons)]
-            return [Found(name, version, self._kept(name, version, file, rows, window))]
+                kept = _in_order(good, read)
+                return kept, [_unreadable(_next_name(kept), error, decide)]
+            kept = _in_order(good, [each for each in read if not self._gives_again(landed, each)])
+            return kept, self._found(landed, kept, window, decide, landing)
 
-    def _kept(self, name: str, version: str, file: LocalFile, rows: int, window: Window) -> Batch:
-        kept: tuple[StoredFile, ...] = store(self._model, [file], self._root)
-        return Batch(name, version, kept, rows, window=window)
+    def _gives_again(self, landed: Sequence[Path], batch: Batch) -> bool:
+        from components.data.sql_batches import gives_all
+
+        return gives_all(landed, stored_files(self._model, [batch], self._root), self._data.id or "")
+
+    def _found(
+        self, landed: Sequence[Path], kept: Sequence[Batch], window: Window | None, decide: Decide, landing: Path
+    ) -> list[Found]:
+        """Return what of a window is new beside what is kept, judged."""
+        from components.data.sql_batches import news_of
+
+        name, known = _next_name(kept), stored_files(self._model, kept, self._root)
+        try:
+            file = news_of(landed, self._data.id or "", known, landing)
+            if file is None:
+                return []
+            version = file_digest(file.path)
+            if (decision := decide(name, version)) is Decision.HELD:
+                return [Found(name, version, is_held=True)]
+            rows, reasons = self._judged([file], released=decision is Decision.RELEASED)
+        except SchemaError as error:
+            return [_unreadable(name, error, decide)]
+        if reasons:
+            return [Found(name, version, reasons=reasons)]
+        stored = store(self._model, [file], self._root)
+        return [Found(name, version, Batch(name, version, stored, rows, window=window))]
 
     def _judged(self, files: Sequence[LocalFile], *, released: bool) -> tuple[int, tuple[str, ...]]:
         """Return a batch's rows, and what speaks against it by itself.
@@ -123,3 +167,17 @@ class Reading:
     @cached_property
     def _suite(self) -> Suite | None:
         return read_suite(self._model, self._root) if self._judge else None
+
+
+def _in_order(*batches: Sequence[Batch]) -> tuple[Batch, ...]:
+    return tuple(sorted((each for some in batches for each in some), key=lambda batch: batch.name))
+
+
+def _next_name(kept: Sequence[Batch]) -> str:
+    return f"{int(kept[-1].name) + 1 if kept else 1:06d}"
+
+
+def _unreadable(name: str, error: SchemaError, decide: Decide) -> Found:
+    version = text_digest(str(error))
+    is_held = decide(name, version) is Decision.HELD
+    return Found(name, version, reasons=() if is_held else (str(error),), is_held=is_held)

@@ -74,20 +74,22 @@ def propose(
     json: JsonOption = False,
 ) -> None:
     """Draft an expectation suite from a model's ingested data; read it before you rely on it."""
-    from components.validation.propose import propose_suite
+    from components.validation.propose import propose_suite, require_free
+    from pipelines.batches.intake import take_in
+    from pipelines.batches.telling import require_good_news
     from pipelines.config import load_model
+    from pipelines.run_lock import alone
     from pipelines.stages import StageRunner
     from pipelines.state import quiet
 
     quiet()
     loaded = load_model(model)
-    from pipelines.batches.intake import take_in
-    from pipelines.batches.telling import require_good_news
-
-    if intake := take_in(model, loaded.model.data, judge=False):
-        require_good_news(intake)
-    StageRunner().run(f"ingest@{model}")
-    drafted = propose_suite(model, force=force)
+    require_free(model, force=force)  # before anything is read
+    with alone(model):
+        if intake := take_in(model, loaded.model.data, judge=False):
+            require_good_news(intake)
+        StageRunner().run(f"ingest@{model}")
+        drafted = propose_suite(model, force=force)
     if json:
         print_json(drafted)
     else:

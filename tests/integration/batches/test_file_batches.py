@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,22 @@ import polars as pl
 import pytest
 
 from components.data.batch_store import batches_dir
-from components.errors import DigestMismatchError, SourceError, ValidationRefusedError
+from components.errors import (
+    AlreadyRunningError,
+    DigestMismatchError,
+    InfrastructureError,
+    SourceError,
+    SuiteError,
+    TowpathError,
+    ValidationRefusedError,
+)
 from components.types.batches import Decision
 from pipelines.batches.decisions import decide
+from pipelines.batches.intake import take_in
 from pipelines.batches.tracked import tracked_file
 from pipelines.batches.watermark import was_validated
+from pipelines.cli.setup import propose
+from pipelines.run_lock import alone
 from tests.batch_project import BatchProject, csv, rows
 from tests.data_project import MODEL
 
@@ -96,6 +109,59 @@ def test_a_bad_batch_is_left_out_told_once_as_new_and_judged_again_when_it_chang
     assert (mended.new, len(mended.held)) == (("landing/2.csv",), 4)
     assert project.ids() == [1, 2, 3, 4, 5]
     assert "landing/2.csv" not in project.quarantine.held
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "landing/2.csv"), SourceError, "landing/2.csv cannot be r"),
+        (OSError(errno.ENOSPC, "No space left on device"), InfrastructureError, "No space left on device; nothing"),
+        (SourceError("s3://b/2.csv may not be read: 403"), SourceError, "403"),
+    ],
+)
+def test_what_could_not_be_brought_here_is_an_error_of_that_night_and_no_bad_batch(
+    project: BatchProject, monkeypatch: pytest.MonkeyPatch, fault: Exception, error: type[TowpathError], words: str
+) -> None:
+    project.set_up(FILES)
+    project.write("landing/1.csv", rows(1, 4))
+    project.night()
+    project.write("landing/2.csv", rows(5, 6))
+
+    def failing(source: Path, target: Path) -> None:
+        raise fault
+
+    with monkeypatch.context() as patch, pytest.raises(error) as raised:
+        patch.setattr(shutil, "copyfile", failing)  # stands in for a disk that is full, and for a server's answer
+        project.look()
+    assert words in str(raised.value)
+    assert project.quarantine.entries == ()
+    assert project.night().new == ("landing/2.csv",)
+
+
+def test_a_suite_that_is_drafted_takes_in_nothing_from_quarantine_and_leaves_it_as_it_is(project: BatchProject) -> None:
+    project.set_up(FILES)
+    project.write("landing/1.csv", rows(1, 4))
+    project.write("landing/2.csv", rows(5, 6, x=9))
+    project.look()
+    before = project.quarantine
+    assert set(before.held) == {"landing/2.csv"}
+    project.write("landing/3.csv", "id,x\n7,0.5\n")
+    intake = take_in(MODEL, project.section, project.root, judge=False)
+    assert intake is not None
+    assert [each.name for each in (*intake.held, *intake.quarantined)] == ["landing/2.csv", "landing/3.csv"]
+    assert [batch.name for batch in project.chosen.batches] == ["landing/1.csv"]
+    assert project.quarantine == before, "a look that judges nothing wrote verdicts"
+
+
+def test_drafting_touches_nothing_without_force_or_beside_a_run(project: BatchProject) -> None:
+    project.set_up(FILES)
+    project.write("pipelines/configs/trips.yaml", CONFIG)
+    project.write("landing/1.csv", rows(1, 4))
+    with pytest.raises(SuiteError, match="--force` replaces it"):
+        propose(MODEL)
+    with alone(MODEL, project.root), pytest.raises(AlreadyRunningError, match="another run of trips is going on"):
+        propose(MODEL, force=True)
+    assert not (project.root / "data" / MODEL / "source.json").exists()
 
 
 def test_a_bad_correction_leaves_the_good_rows_as_they_were(project: BatchProject) -> None:

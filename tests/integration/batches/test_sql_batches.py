@@ -11,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from components.data import sql_source
+from components.data.config import SqlSource
+from components.data.sql_window import window_rows
 from components.errors import BadInputError, ConfigError, SourceError, TowpathError
-from components.types.batches import Decision
+from components.types.batches import Decision, Window
 from pipelines.batches.decisions import decide
 from tests.batch_project import BatchProject
 from tests.data_project import MODEL
@@ -118,6 +120,7 @@ def test_a_killed_night_takes_its_rows_again_and_bad_rows_wait_until_they_are_co
     [
         ({"watermark": "att"}, ConfigError, "which the query does not give (did you mean `at`?)"),
         ({"watermark": "y"}, ConfigError, "a text that is no time in ISO 8601"),
+        ({"watermark": "compact"}, ConfigError, "expected a number, a time, or a text such as 2026-01-31 12:00:00"),
         ({"watermark": "x"}, SourceError, "1 rows have no watermark `x`, so no run would ever take them"),
         ({"watermark": "n", "lookback": "2d"}, ConfigError, "`n` holds numbers; give a number"),
         ({"lookback": 2}, ConfigError, "`at` holds times; give e.g. 36h"),
@@ -131,10 +134,78 @@ def test_a_watermark_that_cannot_be_one_is_refused_in_a_sentence(
         {**SOURCE, "query": "SELECT id, x, y, at, n FROM trips"}, {**COLUMNS, "n": "int64"}, types={"at": "timestamp"}
     )
     insert(database, (1, 0.5, "2026-01-01 00:00:00"), (2, None, "2026-01-02 00:00:00"))
-    project.set_up({**SOURCE, **changes}, {**COLUMNS, "n": "int64"}, types={"at": "timestamp"})
+    query = "SELECT id, x, y, at, n, '20260131' AS compact FROM trips"
+    project.set_up({**SOURCE, "query": query, **changes}, {**COLUMNS, "n": "int64"}, types={"at": "timestamp"})
     with pytest.raises(error) as raised:
         project.look()
     assert words in str(raised.value)
+
+
+def test_a_database_that_was_emptied_has_nothing_new_and_one_that_was_never_filled_is_a_mistake(
+    project: BatchProject, database: sa.Engine
+) -> None:
+    project.set_up({**SOURCE, "query": "SELECT id, x, y, n FROM trips", "watermark": "n"}, COLUMNS_N)
+    with pytest.raises(SourceError, match="the query gives no rows with a watermark `n`"):
+        project.look()
+    insert(database, *((n, 0.5, "2026-01-01") for n in range(1, 5)))
+    project.look()  # killed right after the probe
+    run(database, "DELETE FROM trips")
+    assert project.night().new == ("000001",), "rows of a killed night that are nowhere else were lost"
+    assert project.night().new == ()
+    assert project.ids() == [1, 2, 3, 4]
+    insert(database, (5, 0.5, "2026-01-01"))
+    assert project.night().new == ("000002",)
+
+
+def test_rows_of_a_killed_night_that_the_database_has_no_more_stay_and_none_is_there_twice(
+    project: BatchProject, database: sa.Engine
+) -> None:
+    project.set_up({**SOURCE, "query": "SELECT id, x, y, n FROM trips", "watermark": "n"}, COLUMNS_N)
+    insert(database, *((n, 0.5, "2026-01-01") for n in range(1, 5)))
+    project.night()
+    insert(database, (5, 0.5, "2026-01-01"), (6, 0.5, "2026-01-01"))
+    project.look()  # killed right after the probe
+    run(database, "DELETE FROM trips WHERE id = 5")
+    run(database, "UPDATE trips SET x = 0.25 WHERE id = 6")
+    insert(database, (7, 0.5, "2026-01-01"))
+    assert project.look().new == ("000002", "000003")  # killed again: the third is read again, the second cannot be
+    insert(database, (8, 0.5, "2026-01-01"))
+    assert project.night().new == ("000002", "000003")
+    assert project.ids() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert project.x()[6] == 0.25
+
+
+@pytest.mark.slow
+def test_a_large_number_is_a_watermark_to_its_last_digit(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, postgresql_url.replace("postgresql:", "postgresql+psycopg2:"))
+    first, reach = 10**35 + 1, 3  # more digits than a float has, and than decimal numbers keep unless told
+    query = f"SELECT n - {first} AS id, n FROM generate_series({first}::numeric, {first} + 9) AS n"
+    source = SqlSource.model_validate({**SOURCE, "query": query, "watermark": "n", "lookback": reach})
+    last = Window("n", "Decimal", None, str(first + 6))
+    with window_rows(source, "id", last, tmp_path, may_be_empty=True) as (window, _, lots):
+        assert [int(row[0]) for lot in lots for row in lot] == [3, 4, 5, 6, 7, 8, 9]
+    assert window is not None
+    assert (window.lower, window.upper) == (f"{first + 3}.0", str(first + 9))
+
+
+@pytest.mark.parametrize(
+    ("last", "late"),
+    [
+        ("2026-01-02 12:00:00.500", "2026-01-02 12:00:00.500"),
+        ("2026-01-02T12:00", "2026-01-02T12:00"),
+        ("2026-01-02", "2026-01-02"),
+    ],
+)
+def test_a_text_that_is_as_late_as_the_last_one_is_in_the_window(
+    database: sa.Engine, tmp_path: Path, last: str, late: str
+) -> None:
+    insert(database, (1, 0.5, "2026-01-01"), (2, 0.5, late))
+    with window_rows(
+        SqlSource.model_validate(SOURCE), "id", Window("at", "str", None, last), tmp_path, may_be_empty=True
+    ) as (_, _, lots):
+        assert [row[0] for lot in lots for row in lot] == [2]
 
 
 def test_a_watermark_in_the_future_is_refused(project: BatchProject, database: sa.Engine) -> None:
