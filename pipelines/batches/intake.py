@@ -50,7 +50,7 @@ def take_in(model: str, data: DataSection, root: Path = Path(), *, judge: bool =
 
     progress = progress_of(model, data, root)
     # a store that lacks something must not become the one that DVC keeps
-    require_stored(model, (*progress.good, *progress.pending), root)
+    require_stored(model, (*progress.good, *progress.pending, *progress.held), root)
     quarantine = read_quarantine(model, root)
     rules = judged_by(model, data, root) if judge else None
     decide = _as_it_stands(quarantine) if rules is None else quarantine.decides(rules)
@@ -114,7 +114,7 @@ def _plan_files(source: FilesSource, progress: Progress, decide: Decide, root: P
     same_pattern = progress.chosen is not None and progress.chosen.origin == source.path
     if not listed and not same_pattern:
         raise nothing_matches(source, root)
-    return plan_batches(progress.good, progress.pending, listed, decide)
+    return plan_batches(progress.good, (*progress.pending, *progress.held), listed, decide)
 
 
 def _chosen(data: DataSection, progress: Progress, plan: BatchPlan, found: Iterable[Found]) -> BatchedSource:
@@ -130,19 +130,20 @@ def _chosen(data: DataSection, progress: Progress, plan: BatchPlan, found: Itera
         batches=tuple(batches[name] for name in sorted(batches)),
         new=tuple(name for name in sorted(batches) if (name, batches[name].version) not in good),
         replaced=tuple(batch for batch in progress.good if (batch.name, batch.version) not in versions),
+        held=plan.waiting,
     )
 
 
 def _keep(model: str, progress: Progress, chosen: BatchedSource, root: Path) -> None:
     if progress.chosen is None or not _same(progress.chosen, chosen):
         write_json(source_file(model, root), chosen)
-    prune(model, (*chosen.batches, *chosen.replaced), root)
+    prune(model, (*chosen.batches, *chosen.replaced, *chosen.held), root)
     track_batches(model, root)
 
 
 def _same(before: BatchedSource, now: BatchedSource) -> bool:
-    """Whether the same dataset comes of both: what was new in it is no difference."""
-    return (before.origin, before.unit, before.batches) == (now.origin, now.unit, now.batches)
+    """Whether both stand for the same batches: what was new in them is no difference."""
+    return (before.origin, before.unit, before.batches, before.held) == (now.origin, now.unit, now.batches, now.held)
 
 
 def _write_down(model: str, plan: BatchPlan, found: Sequence[Found], rules: str, root: Path) -> Quarantine:
