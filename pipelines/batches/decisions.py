@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from components.data.snapshot import source_file
 from components.errors import BadInputError, UnknownNameError
 from components.stage.config import nearest
 from components.types.batches import Batch, Decision, Unit
@@ -12,6 +16,9 @@ from pipelines.author import actor
 from pipelines.batches.quarantine import Entry, Quarantine, put_decision, read_quarantine
 from pipelines.batches.watermark import Progress, progress_of
 from pipelines.config import ModelConfig, load_model
+from pipelines.schedules.checkout import KEPT
+
+_LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class ListedBatch:
 
 
 def listed(model: str, root: Path = Path()) -> tuple[ListedBatch, ...]:
-    """Return every batch that was taken or decided of, in the order of their names.
+    """Return every batch that was taken, here or by scheduled runs, or decided of, in the order of their names.
 
     Raises:
         UnknownNameError: there is no such model.
@@ -43,9 +50,14 @@ def listed(model: str, root: Path = Path()) -> tuple[ListedBatch, ...]:
         SourceError: ``source.json`` cannot be read.
     """
     config = _incremental(model, root)
-    progress = progress_of(model, config.model.data, root)
-    taken = progress.chosen.batches if progress.chosen else ()
-    rows = [_taken(batch, progress) for batch in taken]
+    ours, scheduled = _progresses(model, config, root)
+    taken = _taken_versions(ours)
+    rows = [_taken(batch, ours) for batch in _batches(ours)]
+    rows += [
+        _taken(batch, scheduled, "by a scheduled run")
+        for batch in _batches(scheduled)
+        if taken.get(batch.name) != batch.version
+    ]
     rows += [_decided(entry) for entry in read_quarantine(model, root).entries]
     return tuple(sorted(rows, key=lambda row: row.name))
 
@@ -68,12 +80,14 @@ def decide(
             f"{model}, or leave them out in `source.query`"
         )
     record = read_quarantine(model, root)
-    progress = progress_of(model, config.model.data, root)
-    version = _version(model, name, decision, record, progress)
+    known: dict[str, str] = {}
+    for progress in _progresses(model, config, root):  # what scheduled runs took last is what is meant
+        known |= _taken_versions(progress)
+    version = _version(model, name, decision, record, known)
     entry = Entry(name, version, decision, (reason.strip(),), by=actor())
     if not dry_run:
         put_decision(model, entry, root)
-    taken = _taken_versions(progress).get(name)
+    taken = known.get(name)
     return Decided(**vars(entry), stays=taken if taken != version else None)
 
 
@@ -86,11 +100,10 @@ def _incremental(model: str, root: Path) -> ModelConfig:
     return config
 
 
-def _version(model: str, name: str, decision: Decision, record: Quarantine, progress: Progress) -> str:
+def _version(model: str, name: str, decision: Decision, record: Quarantine, taken: Mapping[str, str]) -> str:
     held = record.held.get(name)
     if held is not None:
         return held.version
-    taken = _taken_versions(progress)
     if decision is Decision.DROPPED and name in taken:
         return taken[name]
     known = sorted({*record.held, *(taken if decision is Decision.DROPPED else ())})
@@ -100,17 +113,32 @@ def _version(model: str, name: str, decision: Decision, record: Quarantine, prog
     )
 
 
+def _progresses(model: str, config: ModelConfig, root: Path) -> tuple[Progress, Progress]:
+    """Return how far this folder came, and how far scheduled runs did, whose checkouts go on from what they keep."""
+    data, kept = config.model.data, root / KEPT / model
+    with TemporaryDirectory() as folder:
+        for found, place in ((kept / "source.json", source_file(model, Path(folder))), (kept / _LOCK, Path(_LOCK))):
+            if found.is_file():
+                (Path(folder) / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(found, Path(folder) / place)
+        return progress_of(model, data, root), progress_of(model, data, Path(folder))
+
+
+def _batches(progress: Progress) -> tuple[Batch, ...]:
+    return progress.chosen.batches if progress.chosen else ()
+
+
 def _taken_versions(progress: Progress) -> dict[str, str]:
-    return {batch.name: batch.version for batch in (progress.chosen.batches if progress.chosen else ())}
+    return {batch.name: batch.version for batch in _batches(progress)}
 
 
-def _taken(batch: Batch, progress: Progress) -> ListedBatch:
+def _taken(batch: Batch, progress: Progress, *said: str) -> ListedBatch:
     notes = ["late"] if batch.late else []
     notes += [f"replaced version {batch.corrects[:12]}"] if batch.corrects else []
     if window := batch.window:
         notes.append(f"{window.column} from {window.lower or 'the first'} to {window.upper}")
     state = "new" if batch in progress.pending else "good"
-    return ListedBatch(batch.name, state, batch.rows, batch.version, tuple(notes))
+    return ListedBatch(batch.name, state, batch.rows, batch.version, (*notes, *said))
 
 
 def _decided(entry: Entry) -> ListedBatch:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import FaultError
-from components.types.batches import Decision
+from components.errors import FaultError, UnknownNameError
+from components.stage.files import write_json
+from components.types.batches import Batch, BatchedSource, Decision, Unit
+from pipelines.batches.decisions import decide, listed
 from pipelines.batches.quarantine import (
     Entry,
     add_decisions,
@@ -16,6 +18,7 @@ from pipelines.batches.quarantine import (
     put_decision,
     read_quarantine,
 )
+from pipelines.schedules.checkout import KEPT
 
 HELD = Entry("a", "1", Decision.HELD, at="2026-01-02")
 
@@ -65,3 +68,35 @@ def test_damaged_decisions_stop_a_run_and_are_not_forgotten(tmp_path: Path) -> N
     decisions_file("boxes", tmp_path).write_text("{")
     with pytest.raises(FaultError, match="restore it from git"):
         read_quarantine("boxes", tmp_path)
+
+
+CONFIG = """
+models:
+  boxes:
+    data: {source: {kind: files, path: "/landing/*.csv", batches: file}, id: id, label: kind}
+    features: {task: binary}
+    evaluation: {primary: auc}
+    gates: {absolute: {auc: 0.6}}
+trainings:
+  boxes-sklearn: {model: boxes, kind: sklearn, architecture: linear}
+"""
+
+
+def probed(path: Path, **versions: str) -> None:
+    batches = tuple(Batch(name, version, (), 10) for name, version in versions.items())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, BatchedSource("files", "/landing/*.csv", Unit.FILE, batches, tuple(versions)))
+
+
+def test_what_scheduled_runs_took_is_listed_and_can_be_dropped(tmp_path: Path) -> None:
+    (tmp_path / "pipelines/configs").mkdir(parents=True)
+    (tmp_path / "pipelines/configs/boxes.yaml").write_text(CONFIG)
+    probed(tmp_path / "data/boxes/source.json", a="1", b="1")
+    probed(tmp_path / KEPT / "boxes/source.json", a="1", b="2", c="1")
+    rows = [(each.name, each.version, each.notes) for each in listed("boxes", tmp_path)]
+    scheduled = ("by a scheduled run",)
+    assert rows == [("a", "1", ()), ("b", "1", ()), ("b", "2", scheduled), ("c", "1", scheduled)]
+    for name, version in (("b", "2"), ("c", "1")):
+        assert decide("boxes", name, Decision.DROPPED, "spoilt", tmp_path).version == version
+    with pytest.raises(UnknownNameError, match="no batch `d` of boxes is in quarantine or in the dataset"):
+        decide("boxes", "d", Decision.DROPPED, "spoilt", tmp_path)
