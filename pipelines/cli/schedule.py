@@ -26,14 +26,15 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What runs w
 
 @app.command()
 def deploy(json: JsonOption = False) -> None:
-    """Hand infra/prefect.yaml to the server: work pool, flow deployments, schedules. Again is the same."""
+    """Hand infra/prefect.yaml to the server: work pool, flow deployments, schedules. What is paused there stays so."""
     from pipelines.schedules.deployments import PREFECT_FILE, listed
     from pipelines.schedules.deployments import deploy as hand_over
 
     with prefect_client() as client:
-        hand_over(str(client.api_url))
+        count, active = hand_over(str(client.api_url))
         rows = listed(client)
-    finish(json, rows, f"{len(rows)} flow deployments of {PREFECT_FILE} are on the server")
+    paused = f", {count - active} of them paused" if active < count else ""
+    finish(json, rows, f"{count} flow deployments of {PREFECT_FILE} are on the server{paused}")
 
 
 @app.command("list")

@@ -48,20 +48,15 @@ class Scheduled:
     last_at: str | None
 
 
-def deploy(api_url: str, root: Path = Path()) -> None:
-    """Hand infra/prefect.yaml to the server at `api_url`; again is the same.
+def deploy(api_url: str, root: Path = Path(), *, paused: bool = False) -> tuple[int, int]:
+    """Hand infra/prefect.yaml to the server at `api_url`; return how many there are, and how many run by themselves.
 
-    Raises:
-        InfrastructureError: Prefect did not take it.
-    """
-    _prefect(api_url, root, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-    _prefect(api_url, root, "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
+    What the server has already stays active or paused, as it was: nobody's pause ends because something starts anew.
 
-
-def deploy_paused(api_url: str, root: Path = Path()) -> tuple[int, int]:
-    """Hand infra/prefect.yaml over so that nothing new runs by itself; return how many there are, and how many run.
-
-    What the server has already stays active or paused, as it was.
+    Args:
+        api_url: Prefect's API.
+        root: The project.
+        paused: Whether what is new waits for somebody to let it run.
 
     Raises:
         InfrastructureError: Prefect did not take it, or does not answer.
@@ -72,15 +67,17 @@ def deploy_paused(api_url: str, root: Path = Path()) -> tuple[int, int]:
 
     try:
         with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
-            active = {each.name for each, _ in deployments(client) if is_active(each)}
-            deploy(api_url, root)
+            before = {each.name: is_active(each) for each, _ in deployments(client)}
+            _prefect(api_url, root, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+            _prefect(api_url, root, "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
             found = [each for each, _ in deployments(client)]
+            running = {each.name for each in found if before.get(each.name, not paused)}
             for each in found:
-                if each.name not in active:
+                if each.name not in running:
                     client.pause_deployment(each.id)
     except httpx.HTTPError as error:
         raise InfrastructureError(f"Prefect at {api_url} does not answer as it should: {error}") from error
-    return len(found), len(active & {each.name for each in found})
+    return len(found), len(running)
 
 
 def deployments(client: SyncPrefectClient) -> list[tuple[DeploymentResponse, Policy]]:

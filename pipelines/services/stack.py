@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.types.release import Environment
-from pipelines.schedules.deployments import deploy_paused
+from pipelines.schedules.deployments import deploy
 from pipelines.services import postgresql, prometheus, saved_objects
 from pipelines.services import stack_state as state
 from pipelines.services.object_store import OBJECT_STORE, credentials, make_buckets, object_store_launch
@@ -148,7 +148,7 @@ def _start_worker(variables: Mapping[str, str], root: Path) -> list[str]:
     """Start the worker and the watchdog, the schedules paused before, and return what to know about them."""
     notes = []
     if find_service(WORKER, root) is None:  # before it: nothing runs that nobody asked for
-        count, active = deploy_paused(variables["PREFECT_API_URL"], root)
+        count, active = deploy(variables["PREFECT_API_URL"], root, paused=True)
         paused = "all paused" if not active else f"{count - active} of them paused"
         notes.append(
             f"{count} schedules are on the server, {paused}: `towpath schedule resume --all` lets them run, "

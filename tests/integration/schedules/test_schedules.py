@@ -28,7 +28,7 @@ from prefect.states import Pending, Running
 
 from components.errors import UnknownNameError
 from pipelines.config import model_names
-from pipelines.schedules.deployments import PREFECT_FILE, deploy, deployment, deployments, listed, trigger
+from pipelines.schedules.deployments import PREFECT_FILE, deploy, deployment, deployments, listed, set_active, trigger
 from pipelines.schedules.notices import METRICS, SECRET_VARIABLE, URL_VARIABLE
 from pipelines.schedules.policy import CatchUp
 from pipelines.schedules.watchdog import Limits, look
@@ -83,6 +83,10 @@ def test_the_file_that_is_shipped_is_taken_twice_and_is_the_same(project) -> Non
         assert each.global_concurrency_limit.limit == 1
         assert each.pull_steps[0]["prefect.deployments.steps.set_working_directory"]["directory"] == str(project.root)
     assert project.client.read_work_pool("towpath").type == "process"
+    set_active(project.client, "monitoring", active=False)
+    count, active = deploy(project.url, project.root)
+    assert count - active == 1
+    assert [row.name for row in listed(project.client) if not row.active] == ["monitoring"], "a pause was ended"
 
 
 @pytest.mark.parametrize(
