@@ -94,8 +94,8 @@ def test_a_checkout_belongs_to_one_run_and_refuses_other_locks(copied: Project) 
     with open_checkout(MODEL, commit, copied.root) as checkout:
         with pytest.raises(AlreadyRunningError, match="another run works"), open_checkout(MODEL, commit, copied.root):
             pass
-        with pytest.raises(StageTimeoutError, match="was stopped after 1 s"):
-            run_inside(checkout, RunRequest(MODEL), timeout_s=1)
+        with pytest.raises(StageTimeoutError, match="was stopped after"):
+            run_inside(checkout, RunRequest(MODEL), timeout_s=0.1)  # with nothing to do it takes under a second
     lock = copied.root / "infra" / "locks" / "main.txt"
     text = lock.read_text()
     lock.write_text(text + "\n# another environment\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -224,8 +225,11 @@ def under_load():
 
 def shadow_process(running):
     """The process in which the shadow computes; None while there is none."""
-    found = psutil.Process(running.process.pid).children()
-    return next((each for each in found if "components.serving.mirroring.child" in each.cmdline()), None)
+    for each in psutil.Process(running.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it went while we looked
+            if "components.serving.mirroring.child" in each.cmdline():
+                return each
+    return None
 
 
 def test_no_client_notices_that_the_shadows_process_dies_and_a_crash_stops_the_shadow(routed, under_load):
