@@ -16,7 +16,6 @@ from components.evaluation.gates.judge import judge, passed
 from components.evaluation.gather import gather_evidence
 from components.evaluation.record.stage import read_result
 from components.evaluation.rescore import RescoreRequest, RescoreResult
-from components.release.ledger import Ledger
 from components.release.records import Slot
 from components.stage.files import write_json
 from components.stage.process import CALL_DIR_VARIABLE, ERROR_FILE
@@ -27,10 +26,9 @@ from components.types.release import Environment
 from pipelines.author import actor
 from pipelines.config import ModelConfig
 from pipelines.placement import stable_placement
-from pipelines.release.environments import load_environment
+from pipelines.release.environments import EnvironmentConfig, load_environment
 from pipelines.release.waivers import champion_against, with_waiver
 from pipelines.selection import Choice, baseline_training
-from pipelines.state import ledger_url
 
 Champion = ChampionComparison | NoChampion | UnscorableChampion
 
@@ -57,8 +55,9 @@ def judge_candidate(config: ModelConfig, choice: Choice, root: Path) -> tuple[Ju
         InfrastructureError: the ledger or the registry cannot be reached.
     """
     candidate = choice.candidate
-    slot = Ledger(ledger_url()).slot(config.name, Environment.LOCAL)
-    champion = _champion(config, candidate, slot, root)
+    env = load_environment(Environment.LOCAL.value, root)
+    slot = env.ledger().slot(config.name, env.name)
+    champion = _champion(env, config, candidate, slot, root)
     evidence = gather_evidence(
         root / "out" / config.name,
         candidate.training,
@@ -83,9 +82,8 @@ def require_passed(judgement: Judgement) -> None:
         raise GateRefusedError(f"{judgement.candidate.training} is refused by {len(refused)} gates: {reasons}")
 
 
-def _champion(config: ModelConfig, candidate: Evaluation, slot: Slot, root: Path) -> Champion:
+def _champion(env: EnvironmentConfig, config: ModelConfig, candidate: Evaluation, slot: Slot, root: Path) -> Champion:
     """Return how the candidate compares with what is stable, or with what was before where that is itself."""
-    env = load_environment(Environment.LOCAL.value, root)
     recorded = champion_against(env.ledger(), slot, candidate.product_digest)
     if recorded is not None:
         directory = stable_placement(config.name, root, recorded.version).directory

@@ -44,20 +44,8 @@ def make_stable_locally(
     """
     if seen.stable == version:
         return seen
-    return ledger.commit(
-        Transition(
-            model=seen.model,
-            env=Environment.LOCAL,
-            expected_rev=seen.rev,
-            version=version,
-            target=STABLE,
-            to=Placement(stable=version, previous=seen.stable),
-            digests=digests,
-            actor=actor,
-            reason=reason,
-        ),
-        sinks=sinks,
-    )
+    to = Placement(stable=version, previous=seen.stable)
+    return ledger.commit(_transition(seen, version, STABLE, to, digests, actor, reason), sinks=sinks)
 
 
 def make_challenger_locally(
@@ -83,17 +71,21 @@ def make_challenger_locally(
     """
     if version in (seen.stable, seen.candidate):
         return seen
-    return ledger.commit(
-        Transition(
-            model=seen.model,
-            env=Environment.LOCAL,
-            expected_rev=seen.rev,
-            version=version,
-            target=CANDIDATE,
-            to=replace(seen.placement, candidate=version),
-            digests=digests,
-            actor=actor,
-            reason=reason,
-        ),
-        sinks=sinks,
+    to = replace(seen.placement, candidate=version)
+    return ledger.commit(_transition(seen, version, CANDIDATE, to, digests, actor, reason), sinks=sinks)
+
+
+def _transition(
+    seen: Slot, version: int, target: str, to: Placement, digests: Digests, actor: str, reason: str
+) -> Transition:
+    return Transition(
+        model=seen.model,
+        env=Environment.LOCAL,
+        expected_rev=seen.rev,
+        version=version,
+        target=target,
+        to=to,
+        digests=digests,
+        actor=actor,
+        reason=reason,
     )

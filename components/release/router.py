@@ -114,10 +114,7 @@ class RouterFile:
             routes.check_whole(name, route)
         with self._locked():
             snapshot = self._read_or_set_aside()
-            models = dict(snapshot.models)
-            for name, route in wanted.items():
-                there = models.get(name) or ModelRoute(TrafficSplit(name, rev=0))
-                models[name] = routes.renewed(there, route)
+            models = routes.all_renewed(snapshot.models, wanted)
             return self._write(snapshot, models)
 
     def kill(self, model: str, rev: int, versions: Iterable[int] = ()) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from components.errors import BadInputError, ConflictError, DigestMismatchError, StaleRevisionError
@@ -59,12 +60,18 @@ def with_split(route: ModelRoute, split: TrafficSplit, judge: JudgeSettings) -> 
     return _pruned(replace(route, split=split, judge=judge))
 
 
-def renewed(there: ModelRoute, route: ModelRoute) -> ModelRoute:
-    """Return the route that replaces what is there, unless what is there is further; keeps what is being prepared.
+def all_renewed(there: Mapping[str, ModelRoute], wanted: Mapping[str, ModelRoute]) -> dict[str, ModelRoute]:
+    """Return all models' routes, those that are wanted in place of what is there, unless what is there is further.
 
     Raises:
-        StaleRevisionError: what is there is another split at the same revision.
+        StaleRevisionError: what is there of a model is another split at the same revision.
     """
+    new = {name: _renewed(there.get(name) or ModelRoute(TrafficSplit(name, rev=0)), wanted[name]) for name in wanted}
+    return {**there, **new}
+
+
+def _renewed(there: ModelRoute, route: ModelRoute) -> ModelRoute:
+    """Return the route that replaces what is there, with what is being prepared there."""
     if there.split.rev > route.split.rev:
         return there
     _is_there(route.split, there.split)

@@ -114,10 +114,7 @@ class RouterConfigMap:
             except FaultError:
                 kept[_DAMAGED_KEY] = data[SNAPSHOT_KEY]
                 snapshot = RouterSnapshot(0, {})
-            models = dict(snapshot.models)
-            for name, route in wanted.items():
-                there = models.get(name) or ModelRoute(TrafficSplit(name, rev=0))
-                models[name] = routes.renewed(there, route)
+            models = routes.all_renewed(snapshot.models, wanted)
             return _with(kept, snapshot, models)
 
         return self._parsed(self._write(ROUTER_MAP, renewed))
