@@ -177,7 +177,8 @@ def test_a_product_that_the_other_store_has_not_is_named(store: Store, other: St
 def damage(stored: Path) -> None:
     graph = stored / "model.onnx"
     graph.chmod(0o644)
-    graph.write_bytes(b"x" + graph.read_bytes()[1:])
+    content = graph.read_bytes()
+    graph.write_bytes(bytes([content[0] ^ 0xFF]) + content[1:])
     graph.chmod(0o444)
 
 
