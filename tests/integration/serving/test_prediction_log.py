@@ -138,6 +138,14 @@ def test_after_a_kill_of_all_every_visible_file_is_whole_and_the_next_start_swee
     assert ask(running, 0) == 200
 
 
+def test_a_file_is_closed_at_the_age_that_was_asked_for_and_read_while_the_gateway_goes_on(running, sum_versions):
+    running.place(1, ("sum", 7, sum_versions(7)))
+    folder = running.folder / "predictions"
+    running.start("--log-dir", str(folder), "--log-file-s", "0.5")
+    assert [ask(running, index) for index in range(20)] == [200] * 20
+    running.wait_for(lambda: sum(pq.read_metadata(path).num_rows for path in files(folder)) == 20)
+
+
 def test_killed_at_any_moment_of_writing_only_whole_files_are_seen(tmp_path):
     random = Random(7)
     command = [sys.executable, "-c", WRITES_WITHOUT_END, str(tmp_path)]

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from bench.products import image_product, mixed_product, network_product, slow_product, sum_product
+from components.serving.board import Board
 from components.serving.gateway import Gateway
+from components.serving.judging import LiveJudge
 from components.serving.measurements import Measurements
 from components.serving.model_table import make_table
 from components.serving.options import Limits
+from components.serving.prediction_log import LogOptions, PredictionLog
 from components.serving.served_model import ServedModel, load_served
 from components.serving.traffic import Traffic
 from components.types.product import ProductRef
-from components.types.release import ModelRef, PlacedModel, TrafficSplit
+from components.types.release import JudgeSettings, ModelRef, PlacedModel, TrafficSplit
+from tests.asking import Answer, call
+from tests.broken_products import renamed_product
+from tests.canaries import OTHER, STABLE, Broken
 
 MAKERS = {
     "network": network_product,
@@ -27,20 +32,6 @@ MAKERS = {
     "image": image_product,
     "slow": slow_product,
 }
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: dict[bytes, bytes]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def error(self) -> str:
-        return self.json["error"]
 
 
 def alone(model: ServedModel, rev: int = 7) -> Traffic:
@@ -88,25 +79,53 @@ def ask() -> Callable[..., Answer]:
     return send
 
 
-async def call(gateway: Gateway, method: str, target: str, body: Any = b"", **headers: str) -> Answer:
-    path, _, query = target.partition("?")
-    if not isinstance(body, bytes):
-        body = json.dumps(body).encode()
-        headers = {"content_type": "application/json", **headers}
-    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": named}
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    await gateway(scope, receive, send)
-    return Answer(sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"])
-
-
 @pytest.fixture
 def root() -> Path:
     return Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="session")
+def sums(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sums")
+    return {
+        STABLE: sum_product(root / "1", 1000.0),
+        OTHER: sum_product(root / "2", 2000.0),
+        3: renamed_product(root / "3", 3000.0),
+    }
+
+
+@pytest.fixture
+def rollout(sums, tmp_path):
+    """Make a gateway whose model `sum` has version 1 stable and another version as canary or shadow."""
+
+    def make(do=None, *, product=OTHER, log=None, settings=None, **split):
+        versions = {}
+        for number, source in ((STABLE, sums[STABLE]), (OTHER, sums[product])):
+            placed = PlacedModel(ModelRef("sum", number, source.digest), source.directory, source.runtime)
+            versions[number] = load_served(placed, Measurements())
+        if do is not None:
+            versions[OTHER].runtime = Broken(versions[OTHER].runtime, do)
+        board = Board(tmp_path / "board")
+        made = TrafficSplit("sum", 7, stable=STABLE, **split)
+        settings = settings or JudgeSettings(time_limit_s=0.2)
+        judge = LiveJudge(board, made, settings)
+        gateway = Gateway(Limits(), board=board, predictions=log)
+        gateway.judges["sum"] = judge
+        tell = (lambda asked, attempt: gateway.log_attempt(asked, attempt, 7)) if log is not None else None
+        gateway.table = make_table(1, {"sum": Traffic(made, versions, judge, settings, tell)}, {})
+        return gateway
+
+    return make
+
+
+@pytest.fixture
+def open_log(tmp_path):
+    made = []
+
+    def start(folder=tmp_path / "log", worker=0, **options):
+        made.append(PredictionLog(LogOptions(folder, **options), worker))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()

@@ -3,73 +3,22 @@
 from __future__ import annotations
 
 import random
-import signal
 import subprocess
 import sys
 import threading
-from itertools import count
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from components.errors import BadInputError
 from components.judge import evalue
 from components.serving.board import Board, KillSwitch
 from components.serving.judging import LiveJudge
 from components.types.judging import BadEvent
 from components.types.release import JudgeSettings, Role, TrafficSplit
-
-CANARY_SPLIT = TrafficSplit("taxi", 7, stable=3, canary=4, previous=2, weight=5)
-SHADOW_SPLIT = TrafficSplit("taxi", 6, stable=3, shadow=4, previous=2)
-STABLE, CANARY = Role.STABLE, Role.CANARY
-ERROR = BadEvent.SERVER_ERROR
-_hashes = random.Random(0)
-_unending: list[object] = []
+from tests.judges import CANARY, CANARY_SPLIT, ERROR, STABLE, all_kinds, ask, judges
 
 
 def at(rev: int, **roles: int) -> TrafficSplit:
     return TrafficSplit("taxi", rev, **{"stable": 3, **roles})
-
-
-def judges(folder: Path, split: TrafficSplit = CANARY_SPLIT, workers: int = 1, **settings) -> list[LiveJudge]:
-    made = JudgeSettings(**settings)
-    return [LiveJudge(Board(folder, worker, workers), split, made) for worker in range(workers)]
-
-
-def all_kinds(**counts: int) -> dict[str, int]:
-    """What a report says of bad events: every kind, those that did not happen too."""
-    return {kind.value: counts.get(kind.value, 0) for kind in BadEvent}
-
-
-def number(value: float) -> dict[str, np.ndarray]:
-    return {"prediction": np.array([value])}
-
-
-def word(name: str, probability: float = 0.8) -> dict[str, np.ndarray]:
-    return {
-        "prediction": np.array([name], object),
-        "probabilities": np.array([[1 - probability, probability]], np.float32),
-    }
-
-
-def new() -> int:
-    return _hashes.getrandbits(64)
-
-
-def ask(judge: LiveJudge, role: Role = STABLE, bad: BadEvent | None = None, **given) -> int:
-    request = given.get("request", new())
-    outputs = None if bad else given.get("outputs", number(1.0))
-    judge.answered(role, given.get("user", request), request, given.get("seconds", 0.001), bad, outputs)
-    return request
-
-
-def mirror(judge: LiveJudge, bad: BadEvent | None = None, user: int | None = None, **given) -> int:
-    request = ask(judge, outputs=given.get("stable", number(1.0)), user=user or new())
-    shadow = None if bad else given.get("shadow", number(1.0))
-    stable = given.get("stable", number(1.0))
-    judge.mirrored(user or request, request, stable, shadow, 0.001, given.get("seconds", 0.001), bad)
-    return request
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -241,189 +190,6 @@ def test_a_slow_canary_is_stopped_and_an_equally_slow_one_is_not(tmp_path):
         assert weight or "slow" in judge.report().alarm
 
 
-def test_a_label_finds_its_prediction_whichever_worker_answered(tmp_path):
-    ours, theirs = judges(tmp_path, workers=2)
-    right, wrong = ask(ours, CANARY, outputs=word("yes")), ask(ours, CANARY, outputs=word("no"))
-    assert theirs.labelled(right, "yes")
-    assert theirs.labelled(wrong, "yes")
-    assert not theirs.labelled(wrong, "yes"), "a label counts once"
-    assert not ours.labelled(12345, "yes"), "nobody asked this"
-    report = theirs.report()
-    assert report.canary.labelled == 2
-    assert report.canary.bad == all_kinds(label_error=1)
-
-
-@pytest.mark.parametrize(
-    ("predicted", "label", "is_right"),
-    [(np.array([1]), 1, True), (np.array([1]), 1.0, True), (np.array([1]), 0, False), (np.array([True]), True, True)],
-)
-def test_classes_of_every_type_are_compared_with_json_labels(tmp_path, predicted, label, is_right):
-    (judge,) = judges(tmp_path)
-    outputs = {"prediction": predicted, "probabilities": np.array([[0.1, 0.9]], np.float32)}
-    assert judge.labelled(ask(judge, CANARY, outputs=outputs), label)
-    assert judge.report().canary.bad == all_kinds(label_error=not is_right)
-
-
-def test_a_label_that_is_none_is_refused_and_may_be_sent_again(tmp_path):
-    (judge,) = judges(tmp_path)
-    request = ask(judge)
-    for label in ("many", None, float("nan"), True, [1.0]):
-        with pytest.raises(BadInputError, match="no finite number"):
-            judge.labelled(request, label)
-    assert judge.labelled(request, 1)
-
-
-def test_a_request_of_several_rows_takes_no_label(tmp_path):
-    (judge,) = judges(tmp_path)
-    assert not judge.labelled(ask(judge, outputs={"prediction": np.array([1.0, 2.0])}), 1.0)
-
-
-def test_a_number_is_wrong_when_it_is_further_off_than_stable_mostly_is(tmp_path):
-    (judge,) = judges(tmp_path)
-    early = ask(judge, CANARY, outputs=number(500.0))
-    judge.labelled(early, 0.0)
-    for turn in range(200):
-        judge.labelled(ask(judge, outputs=number(float(turn % 100))), 0.0)
-    judge.flush()
-    for error, is_wrong in ((90.0, False), (120.0, True)):
-        judge.labelled(ask(judge, CANARY, outputs=number(error)), 0.0)
-        assert judge.report().canary.bad == all_kinds(label_error=is_wrong)
-
-
-def test_a_canary_that_is_wrong_more_often_is_stopped(tmp_path):
-    (judge,) = judges(tmp_path)
-    chance = random.Random(5)
-    for _ in range(20_000):
-        is_canary = chance.random() < 0.05
-        is_wrong = chance.random() < (0.3 if is_canary else 0.1)
-        judge.labelled(ask(judge, CANARY if is_canary else STABLE, outputs=word("no" if is_wrong else "yes")), "yes")
-        if judge.stopped:
-            break
-    assert judge.weight == 0
-    assert "label error" in judge.report().alarm
-
-
-def test_a_shadow_that_fails_alone_raises_an_alarm(tmp_path):
-    several = judges(tmp_path, SHADOW_SPLIT, workers=2)
-    for pairs in count(1):
-        mirror(several[pairs % 2], ERROR)
-        if several[0].stopped:
-            break
-    report = several[1].report()
-    assert 8 <= pairs <= 20
-    assert f"on mirrored requests {pairs} users had a server error of the shadow, version 4, alone" in report.alarm
-    assert report.shadow.bad == all_kinds(server_error=pairs)
-    assert (report.shadow.only_shadow_bad, report.shadow.only_stable_bad) == (pairs, 0)
-
-
-def test_a_shadow_that_errs_where_stable_errs_raises_none(tmp_path):
-    (judge,) = judges(tmp_path, SHADOW_SPLIT)
-    for turn in range(600):
-        wrong = word("no") if turn % 3 == 0 else word("yes")
-        judge.labelled(mirror(judge, stable=wrong, shadow=wrong), "yes")
-    report = judge.report()
-    assert report.alarm is None
-    assert (report.shadow.labelled, report.shadow.differing) == (600, 0)
-    assert report.shadow.bad == report.shadow.stable_bad == all_kinds(label_error=200)
-    assert report.shadow.only_shadow_bad == 0
-
-
-def test_a_shadow_that_is_wrong_more_often_raises_an_alarm(tmp_path):
-    (judge,) = judges(tmp_path, SHADOW_SPLIT)
-    for turn in range(2_000):
-        shadow = word("no") if turn % 20 == 0 else word("yes")
-        judge.labelled(mirror(judge, stable=word("yes"), shadow=shadow), "yes")
-    report = judge.report()
-    assert "label error of the shadow" in report.alarm
-    assert report.shadow.differing == 100
-
-
-def test_where_stable_fails_itself_the_shadow_is_not_blamed(tmp_path):
-    (judge,) = judges(tmp_path, SHADOW_SPLIT)
-    for _ in range(200):
-        ask(judge, STABLE, ERROR)
-        mirror(judge, ERROR)
-    assert judge.report().alarm is None
-    assert judge.report().shadow.only_stable_bad == 200
-
-
-def test_what_was_not_mirrored_is_counted(tmp_path):
-    several = judges(tmp_path, SHADOW_SPLIT, workers=2)
-    for judge in several:
-        judge.dropped()
-        mirror(judge)
-    shadow = several[0].report().shadow
-    assert shadow.dropped == 2
-    several[1].flush()
-    assert several[0].report().shadow.mirrored == 2
-
-
-@pytest.mark.parametrize("outputs", [number, lambda value: word("yes", value / 10)], ids=["numbers", "probabilities"])
-@pytest.mark.parametrize(("shift", "is_far"), [(0.0, False), (3.0, True)])
-def test_drift_is_found_by_all_workers_together(tmp_path, outputs, shift, is_far):
-    several = judges(tmp_path, workers=3)
-    chance = random.Random(8)
-    for turn in range(900):
-        judge = several[turn % 3]
-        ask(judge, outputs=outputs(chance.uniform(0, 5)))
-        ask(judge, CANARY, outputs=outputs(chance.uniform(0, 5) + shift))
-        if turn == 150:
-            assert judge.report().drift.psi is None, "insufficient"
-    for judge in several:
-        judge.flush()
-    drift = several[0].report().drift
-    assert drift.rows == 900
-    assert (drift.psi > 0.2) == is_far
-
-
-def test_bins_are_chosen_once_all_workers_together_saw_enough(tmp_path):
-    several = judges(tmp_path, workers=3)
-    board = Board(tmp_path, 0, 3).rollout(CANARY_SPLIT)
-    for turn in range(297):
-        ask(several[turn % 3], outputs=number(turn % 100))
-        if turn % 10 == 0:
-            for judge in several:
-                judge.flush()
-    for judge in several:
-        judge.flush()
-    assert board.edges() is None
-    assert len(board.sample()) == 297
-    for judge in several:
-        ask(judge, outputs=number(50.0))
-        judge.flush()
-    assert len(board.edges()) == 9
-
-
-def test_drift_between_shadow_and_stable_counts_pairs_only(tmp_path):
-    (judge,) = judges(tmp_path, SHADOW_SPLIT)
-    chance = random.Random(8)
-    for _ in range(400):
-        value = chance.uniform(0, 5)
-        mirror(judge, stable=number(value), shadow=number(value))
-        ask(judge, outputs=number(50.0))
-    drift = judge.report().drift
-    assert drift.rows == 400
-    assert drift.psi == pytest.approx(0.0)
-
-
-def test_a_split_that_is_off_is_noticed(tmp_path):
-    (judge,) = judges(tmp_path)
-    for turn in range(1_000):
-        ask(judge, CANARY if turn % 20 == 0 else STABLE)
-    assert judge.report().split_p > 0.5
-    for _ in range(100):
-        ask(judge, CANARY)
-    assert judge.report().split_p < 1e-4
-
-
-def test_once_stopped_the_split_says_nothing(tmp_path):
-    (judge,) = judges(tmp_path)
-    for _ in range(100):
-        ask(judge, CANARY, ERROR)
-    assert judge.weight == 0
-    assert judge.report().split_p is None
-
-
 def test_health_goes_on_over_revisions_of_the_slot(tmp_path):
     board = Board(tmp_path)
     for rev, weight in ((7, 5), (8, 25)):
@@ -482,88 +248,6 @@ def test_a_version_that_a_person_killed_stays_so_at_every_revision_and_role(tmp_
         board = Board(tmp_path / name, kill_switch=KillSwitch(tmp_path / "router.json"))
         judge = LiveJudge(board, split, JudgeSettings())
         assert (judge.stopped, judge.report().killed) == (is_killed, is_killed), name
-
-
-def start_computing(judge: LiveJudge, role: Role) -> None:
-    """Compute for ever: whoever forgets the mark would take it back."""
-    mark = judge.running(role)
-    mark.__enter__()
-    _unending.append(mark)
-
-
-def die_computing(folder: Path, split: TrafficSplit, role: Role, worker: int = 0) -> None:
-    judge = LiveJudge(Board(folder, worker, 2), split, JudgeSettings())
-    start_computing(judge, role)
-
-
-def test_a_worker_that_crashes_while_the_canary_computes_stops_it(tmp_path):
-    die_computing(tmp_path, CANARY_SPLIT, CANARY, worker=1)
-    other = LiveJudge(Board(tmp_path, 0, 2), CANARY_SPLIT, JudgeSettings())
-    assert other.weight == 5
-    successor = LiveJudge(Board(tmp_path, 1, 2, -signal.SIGSEGV), CANARY_SPLIT, JudgeSettings())
-    assert successor.weight == other.weight == 0
-    assert "died of SIGSEGV while the canary, version 4, computed" in other.report().breaker
-    assert other.report().canary.bad == all_kinds(server_error=1)
-
-
-def test_a_worker_that_was_killed_while_the_canary_computed_is_one_failure_of_it(tmp_path):
-    (judge,) = judges(tmp_path)
-    for _ in range(60):
-        ask(judge)
-    judge.flush()
-    for expected in (5, 5, 0):
-        die_computing(tmp_path, CANARY_SPLIT, CANARY)
-        judge = LiveJudge(Board(tmp_path, 0, 2, -signal.SIGKILL), CANARY_SPLIT, JudgeSettings())
-        assert judge.weight == expected
-    assert judge.report().canary.bad == all_kinds(server_error=3)
-
-
-def test_a_machine_that_went_down_with_all_workers_is_one_failure(tmp_path):
-    for worker in (0, 1):
-        die_computing(tmp_path, CANARY_SPLIT, CANARY, worker)
-    several = judges(tmp_path, workers=2)
-    assert several[0].report().canary.bad == all_kinds(server_error=1)
-    assert several[0].weight == 5
-
-
-def test_a_crashing_shadow_is_stopped_as_well(tmp_path):
-    die_computing(tmp_path, SHADOW_SPLIT, Role.SHADOW)
-    judge = LiveJudge(Board(tmp_path, 0, 2, -signal.SIGABRT), SHADOW_SPLIT, JudgeSettings())
-    assert judge.stopped
-    assert "died of SIGABRT while the shadow, version 4, computed" in judge.report().breaker
-
-
-def test_a_worker_that_ends_in_order_leaves_no_mark(tmp_path):
-    (judge,) = judges(tmp_path)
-    start_computing(judge, CANARY)
-    judge.close()
-    after = LiveJudge(Board(tmp_path, 0, 1, -signal.SIGSEGV), CANARY_SPLIT, JudgeSettings())
-    assert after.weight == 5
-
-
-def test_new_settings_of_one_revision_are_no_death(tmp_path):
-    board = Board(tmp_path)
-    judge = LiveJudge(board, CANARY_SPLIT, JudgeSettings())
-    with judge.running(CANARY):
-        assert LiveJudge(board, CANARY_SPLIT, JudgeSettings(threshold=50)).report().canary.bad == all_kinds()
-
-
-def test_marks_of_many_threads_cancel_out(tmp_path):
-    (judge,) = judges(tmp_path)
-
-    def compute() -> None:
-        for _ in range(500):
-            with judge.running(CANARY):
-                pass
-
-    threads = [threading.Thread(target=compute) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    judges(tmp_path)
-    (after,) = [LiveJudge(Board(tmp_path, 0, 1, -signal.SIGSEGV), CANARY_SPLIT, JudgeSettings())]
-    assert after.weight == 5
 
 
 def test_time_counts_while_somebody_serves(tmp_path, monkeypatch):

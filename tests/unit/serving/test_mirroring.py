@@ -32,8 +32,8 @@ from components.serving.options import Limits
 from components.serving.served_model import load_served
 from components.serving.traffic import Traffic
 from components.types.release import JudgeSettings, ModelRef, PlacedModel, TrafficSplit
+from tests.asking import call
 from tests.broken_products import hanging_product, invalid_product, raising_product
-from tests.unit.serving.conftest import call
 from tests.waiting import until
 
 KINDS = {

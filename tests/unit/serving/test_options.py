@@ -28,5 +28,11 @@ def test_a_short_token_is_refused():
         check_options(GatewayOptions(Path("router.json"), token="short"))
 
 
+@pytest.mark.parametrize("age_s", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_log_whose_files_never_close_or_close_at_once_is_refused(age_s):
+    with pytest.raises(ConfigError, match="--log-file-s is .*, expected a number of seconds above 0"):
+        check_options(GatewayOptions(Path("router.json"), log_file_s=age_s))
+
+
 def test_a_token_is_not_shown():
     assert TOKEN not in repr(GatewayOptions(Path("router.json"), token=TOKEN))

@@ -8,95 +8,14 @@ import time
 import numpy as np
 import pytest
 
-from bench.products import sum_product
-from components.errors import FaultError
-from components.runtime.batch import InvalidOutputError
-from components.serving.board import Board
-from components.serving.gateway import Gateway
-from components.serving.judging import LiveJudge
 from components.serving.measurements import Measurements
-from components.serving.model_table import make_table
 from components.serving.options import Limits
 from components.serving.served_model import load_served
 from components.serving.split import key_of, takes_canary
-from components.serving.traffic import Traffic
-from components.types.release import JudgeSettings, ModelRef, PlacedModel, TrafficSplit
-from tests.broken_products import renamed_product
-from tests.unit.serving.conftest import call
-
-STABLE, OTHER = 1, 2
-BODY = {"inputs": {"x": [1.5]}}
+from components.types.release import JudgeSettings, ModelRef, PlacedModel
+from tests.canaries import OTHER, STABLE, Broken, ask_as, fail, give_nonsense, happened, run, surprise
 
 pytestmark = pytest.mark.slow
-
-
-class Broken:
-    """A runtime that does something of its own before it answers, or instead; as a shadow, it is asked in a thread."""
-
-    computes_elsewhere = True
-
-    def __init__(self, inner, do):
-        self.inner = inner
-        self.do = do
-        self.calls = 0
-
-    def load(self, product):
-        return self.inner.load(product)
-
-    def predict(self, batch):
-        self.calls += 1
-        self.do()
-        return self.inner.predict(batch)
-
-
-def fail():
-    raise FaultError("the graph failed")
-
-
-def give_nonsense():
-    raise InvalidOutputError("not a number")
-
-
-def hang():
-    time.sleep(30)
-
-
-def surprise():
-    raise RuntimeError("nobody thought of this")
-
-
-@pytest.fixture(scope="session")
-def sums(tmp_path_factory):
-    root = tmp_path_factory.mktemp("sums")
-    return {
-        STABLE: sum_product(root / "1", 1000.0),
-        OTHER: sum_product(root / "2", 2000.0),
-        3: renamed_product(root / "3", 3000.0),
-    }
-
-
-@pytest.fixture
-def rollout(sums, tmp_path):
-    """Make a gateway whose model `sum` has version 1 stable and another version as canary or shadow."""
-
-    def make(do=None, *, product=OTHER, log=None, settings=None, **split):
-        versions = {}
-        for number, source in ((STABLE, sums[STABLE]), (OTHER, sums[product])):
-            placed = PlacedModel(ModelRef("sum", number, source.digest), source.directory, source.runtime)
-            versions[number] = load_served(placed, Measurements())
-        if do is not None:
-            versions[OTHER].runtime = Broken(versions[OTHER].runtime, do)
-        board = Board(tmp_path / "board")
-        made = TrafficSplit("sum", 7, stable=STABLE, **split)
-        settings = settings or JudgeSettings(time_limit_s=0.2)
-        judge = LiveJudge(board, made, settings)
-        gateway = Gateway(Limits(), board=board, predictions=log)
-        gateway.judges["sum"] = judge
-        tell = (lambda asked, attempt: gateway.log_attempt(asked, attempt, 7)) if log is not None else None
-        gateway.table = make_table(1, {"sum": Traffic(made, versions, judge, settings, tell)}, {})
-        return gateway
-
-    return make
 
 
 def users(weight, wanted, version=OTHER):
@@ -105,17 +24,9 @@ def users(weight, wanted, version=OTHER):
     return (name for name in names if takes_canary(key_of(name.encode()), "sum", version, weight) is wanted)
 
 
-def ask_as(gateway, user, path="/invocations", body=BODY, **headers):
-    return call(gateway, "POST", path, body, x_user_id=user, **headers)
-
-
 async def stable_answers(gateway, count):
     for name, _ in zip(users(50, False), range(count), strict=False):
         assert (await ask_as(gateway, name)).status == 200
-
-
-def run(scenario):
-    return asyncio.run(scenario)
 
 
 def counted(gateway, arm):
@@ -123,11 +34,6 @@ def counted(gateway, arm):
     report = gateway.judges["sum"].report()
     found = getattr(report, arm)
     return found.requests, happened(found.bad)
-
-
-def happened(bad):
-    """What of a report's bad events is not 0."""
-    return {kind: count for kind, count in bad.items() if count}
 
 
 def test_each_user_meets_one_version_and_as_many_as_the_weight_meet_the_canary(rollout):
@@ -300,162 +206,6 @@ def test_a_pinned_version_that_hangs_blocks_nobody(rollout):
     gate.set()
     assert seconds < 0.5
     assert (pinned.status, "longer than 1 s" in pinned.error) == (503, True)
-
-
-async def answers_to(gateway, count=40, mirror_s=0.0):
-    found = []
-    for number in range(count):
-        body = BODY if number % 5 else {"inputs": {"x": ["one"]}}
-        answer = await ask_as(gateway, f"user-{number}", body=body, x_request_id=f"r{number}")
-        found.append((answer.status, answer.headers, answer.body))
-    await until(lambda: mirrored(gateway) == sum(number % 5 != 0 for number in range(count)), mirror_s)
-    return found
-
-
-async def until(condition, time_s=10.0):
-    """Wait for something that happens on the event loop, though not for ever."""
-    end = time.monotonic() + time_s
-    while not condition() and time.monotonic() < end:
-        await asyncio.sleep(0.02)
-
-
-def mirrored(gateway):
-    shadow = gateway.judges["sum"].report().shadow
-    return 0 if shadow is None else shadow.mirrored
-
-
-@pytest.mark.parametrize("do", [None, fail, give_nonsense, surprise, hang])
-def test_a_shadow_changes_no_byte_of_any_answer(rollout, do):
-    alone = run(answers_to(rollout()))
-    gateway = rollout(do, shadow=OTHER)
-    assert run(answers_to(gateway, mirror_s=0.4 if do is hang else 20.0)) == alone
-    shadow = gateway.judges["sum"].report().shadow
-    assert shadow.mirrored <= 32
-    if do is None:
-        assert (shadow.mirrored, shadow.differing, shadow.dropped) == (32, 32, 0)
-    if do is fail:
-        assert happened(shadow.bad) == {"server_error": 32}
-
-
-def test_a_shadow_of_another_signature_is_asked_in_its_own_words(rollout):
-    gateway = rollout(product=3, shadow=OTHER)
-    run(answers_to(gateway, 10, mirror_s=20.0))
-    assert happened(gateway.judges["sum"].report().shadow.bad) == {"server_error": 8}
-
-
-def test_the_shadows_queue_is_bounded_and_what_does_not_fit_is_counted(rollout, monkeypatch):
-    monkeypatch.setattr("components.serving.mirroring.thread_lane.WAITING", 5)
-    gate = threading.Event()
-    gateway = rollout(lambda: gate.wait(20), shadow=OTHER)
-
-    async def scenario():
-        for number in range(50):
-            assert (await ask_as(gateway, f"user-{number}")).status == 200
-        dropped = gateway.judges["sum"].report().shadow.dropped
-        gate.set()
-        await asyncio.sleep(0.3)
-        return dropped
-
-    assert run(scenario()) in (44, 45)
-    assert gateway.judges["sum"].report().shadow.mirrored in (5, 6)
-
-
-def test_a_label_reaches_the_judge_by_the_request_id_of_the_answer(rollout):
-    gateway = rollout(canary=OTHER, weight=50)
-
-    async def scenario():
-        made = await ask_as(gateway, "ann")
-        given = await ask_as(gateway, "bob", x_request_id="order-7")
-        assert given.headers[b"x-request-id"] == b"order-7"
-        identity = made.headers[b"x-request-id"].decode()
-        labels = [{"id": identity, "label": 1.0}, {"id": "order-7", "label": 2}, {"id": "unheard", "label": 3}]
-        return await call(gateway, "POST", "/models/sum/labels", labels)
-
-    answer = run(scenario())
-    assert (answer.status, answer.json) == (200, {"joined": 2, "unknown": 1})
-    report = gateway.judges["sum"].report()
-    assert report.stable.labelled + report.canary.labelled == 2
-
-
-@pytest.mark.parametrize("given", ["", " ", "a b", "ü", "x" * 129])
-def test_a_request_id_that_cannot_be_echoed_is_replaced(rollout, given):
-    async def scenario():
-        return [await ask_as(gateway, "ann", x_request_id=given) for _ in range(2)]
-
-    gateway = rollout()
-    ids = [answer.headers[b"x-request-id"] for answer in run(scenario())]
-    assert ids[0] != ids[1]
-    assert all(0 < len(each) < 40 and each != given.encode() for each in ids)
-
-
-class Log:
-    """Notes what would be logged."""
-
-    def __init__(self):
-        self.rows = []
-
-    def offer(self, model, role, rev, request_id, user, batch, outputs, seconds, status):
-        prediction = None if outputs is None else outputs["prediction"].tolist()
-        self.rows.append((model.version, role, rev, request_id, batch.rows, prediction, status))
-        assert isinstance(user, int)
-        assert seconds > 0
-
-
-def test_the_log_hears_of_who_answered_of_a_shadow_and_of_no_bad_request(rollout):
-    log = Log()
-    gateway = rollout(shadow=OTHER, log=log)
-
-    async def scenario():
-        await ask_as(gateway, "ann", x_request_id="r1")
-        await ask_as(gateway, "ann", x_request_id="r2", body={"inputs": {"x": ["one"]}})
-        await until(lambda: len(log.rows) > 1)
-
-    run(scenario())
-    assert log.rows == [
-        ("1", "stable", 7, "r1", 1, [1001.5], 200),
-        ("2", "shadow", 7, "r1", 1, [2001.5], 200),
-    ]
-
-
-def test_status_and_health_answer_what_the_judge_knows(rollout, ask):
-    gateway = rollout(canary=OTHER, weight=50)
-
-    async def scenario():
-        for number in range(20):
-            await ask_as(gateway, f"user-{number}")
-
-    run(scenario())
-    status = ask(gateway, "GET", "/release/status").json
-    assert status["reports"]["sum"]["rev"] == 7
-    assert status["reports"]["sum"]["stable"]["requests"] + status["reports"]["sum"]["canary"]["requests"] == 20
-    health = ask(gateway, "GET", "/release/health?model=sum&role=canary&window_s=60").json
-    assert (health["role"], health["version"]) == ("canary", OTHER)
-    assert health["requests"] == status["reports"]["sum"]["canary"]["requests"]
-
-
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("", 400),
-        ("?model=sum", 400),
-        ("?model=sum&role=king", 400),
-        ("?model=sum&role=stable&window_s=0", 400),
-        ("?model=sum&role=stable&window_s=nan", 400),
-        ("?model=sum&role=stable&window_s=x", 400),
-        ("?model=sum&role=stable&other=1", 400),
-        ("?model=nobody&role=stable", 404),
-    ],
-)
-def test_a_question_about_health_that_is_none_is_refused(rollout, ask, query, status):
-    answer = ask(rollout(canary=OTHER, weight=5), "GET", f"/release/health{query}")
-    assert (answer.status, list(answer.json)) == (status, ["error"])
-
-
-def test_a_stopped_shadow_is_asked_no_more(rollout):
-    gateway = rollout(shadow=OTHER)
-    gateway.judges["sum"]._rollout.stops.kill()
-    run(answers_to(gateway, 10, mirror_s=0.4))
-    assert mirrored(gateway) == 0
 
 
 def test_a_prediction_is_the_same_with_and_without_a_stop(sums):
