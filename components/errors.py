@@ -28,7 +28,7 @@ TowpathError                      1  fault
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Self
 
 __all__ = [
     "AlreadyRunningError",
@@ -93,6 +93,16 @@ class UnknownNameError(BadInputError):
 
 class MissingExtraError(BadInputError):
     """Name an optional dependency and the line that installs it."""
+
+    @classmethod
+    def of(cls, lacking: str, extra: str) -> Self:
+        """Return the error for something that one of the project's extras brings.
+
+        Args:
+            lacking: What needs what, and that it is not installed.
+            extra: The extra's name in pyproject.toml; the lock holds them all.
+        """
+        return cls(f"{lacking}; `make setup` installs it, in an environment of your own: pip install -e '.[{extra}]'")
 
 
 class ConflictError(TowpathError):

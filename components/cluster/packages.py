@@ -37,7 +37,7 @@ def require_same(here: Mapping[str, str], there: Mapping[str, str], node: str) -
     Raises:
         BadInputError: a version differs, or something is missing on the node.
     """
-    cure = "install the locks of this project there as here (`make setup`), with the extra `ray`"
+    cure = "install the locks of this project there as here (`make setup`)"
     if missing := [name for name in NEEDED if name not in there]:
         raise BadInputError(f"node {node} of the cluster lacks {', '.join(missing)}; {cure}")
     different = [name for name in here if name in there and here[name] != there[name]]

@@ -44,7 +44,7 @@ def joined() -> Iterator[Session]:
         InfrastructureError: nobody answers there, or this machine is no node of the cluster.
     """
     if find_spec("ray") is None:
-        raise MissingExtraError("runner `ray` needs ray, not installed here; install with: pip install -e '.[ray]'")
+        raise MissingExtraError.of("runner `ray` needs ray, not installed here", "ray")
     address = _address()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray

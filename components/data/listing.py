@@ -98,8 +98,10 @@ def remote(path: str) -> Iterator[tuple[Any, str]]:
         raise
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
-        advice = f"install it with `uv pip install -e '.[{extra}]'`" if extra else f"it said: {error}"
-        raise MissingExtraError(f"{path} needs a library that is not installed; {advice}") from error
+        lacking = f"{path} needs a library that is not installed"
+        if extra is None:
+            raise MissingExtraError(f"{lacking}; it said: {error}") from error
+        raise MissingExtraError.of(lacking, extra) from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         # over http, fsspec says "not found" of whatever went wrong
         if isinstance(error.__cause__, OSError) or _status(error.__cause__) >= _SERVER_ERROR:

@@ -100,8 +100,8 @@ def connection_to(source: SqlSource, root: Path) -> Iterator[Connection]:
             f"{where} is no address of a database; expected e.g. postgresql+psycopg2://user@host/name"
         ) from error
     except ImportError as error:
-        raise MissingExtraError(
-            f"the database's driver is not installed ({error}); for PostgreSQL: `uv pip install -e '.[postgresql]'`"
+        raise MissingExtraError.of(
+            f"the database's driver is not installed ({error}); only PostgreSQL's comes with this project", "postgresql"
         ) from error
     try:
         with engine.connect().execution_options(**_SNAPSHOT.get(engine.dialect.name, {})) as connection:

@@ -123,9 +123,8 @@ def _engine(url: URL, lock_wait_s: float) -> Engine:
     try:
         return sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=options)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
-        raise MissingExtraError(
-            f"a ledger in {url.get_backend_name()} needs its driver: pip install 'towpath[postgresql]'"
-        ) from error
+        lacking = f"a ledger in {url.get_backend_name()} needs its driver ({error})"
+        raise MissingExtraError.of(lacking, "postgresql") from error
 
 
 def _on_sqlite_connect(connection: Any, _record: object) -> None:

@@ -80,9 +80,7 @@ def _import_keras(task: TrainingTask, backend: str) -> Any:
     """
     if find_spec(backend) is None:
         extra = {"tensorflow": "keras", "torch": "lightning"}.get(backend, backend)
-        raise MissingExtraError(
-            f"training {task.training}: backend `{backend}` is not installed; install with: pip install -e '.[{extra}]'"
-        )
+        raise MissingExtraError.of(f"training {task.training}: backend `{backend}` is not installed", extra)
     os.environ["KERAS_BACKEND"] = backend
     if task.parameters["device"] == "cpu":
         os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}

@@ -167,9 +167,8 @@ def connect(context: str | None) -> Callable[[], CoreV1Api]:
         try:
             from kubernetes import client, config
         except ImportError:
-            raise MissingExtraError(
-                "a target of kind `kubernetes` needs its client; install with: pip install -e '.[kubernetes]'"
-            ) from None
+            lacking = "a target of kind `kubernetes` needs its client, not installed here"
+            raise MissingExtraError.of(lacking, "kubernetes") from None
         settings = client.Configuration()
         try:
             if context is None:

@@ -112,10 +112,7 @@ def require_installed(name: str, tell: Callable[[str], None]) -> Runner:
     """
     kind = find_kind(name)
     if missing := [module for module in kind.needs if find_spec(module) is None]:
-        raise MissingExtraError(
-            f"kind `{name}` needs {' and '.join(missing)}, not installed here; install with: "
-            f"pip install -e '.[{kind.extra}]'"
-        )
+        raise MissingExtraError.of(f"kind `{name}` needs {' and '.join(missing)}, not installed here", kind.extra)
     if kind.environment is not None:
         return Runner(require_environment(kind.environment, tell), worker_environment(kind.environment))
     return Runner(Path(sys.executable), {})

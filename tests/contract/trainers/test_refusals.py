@@ -171,21 +171,6 @@ def test_function_that_fails_under_tfx_is_told_with_its_component_its_line_and_t
     assert f"{where}: RuntimeError: no such layer; the whole log is reports/binary/tfx/t.log" in message
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("tfx_python")
-def test_tfx_worker_that_is_killed_is_told_with_its_log_and_a_reason(project):
-    file = project.root / "components/models/tfx/dies.py"
-    file.write_text("import os\nPARAMETERS = ()\n\ndef preprocessing_fn(inputs):\n    os.kill(os.getpid(), 9)\n")
-    project.configure("t", kind="tfx", architecture="dies")
-
-    _, kind, message = refused(project)
-
-    assert kind == "StageFailedError"
-    assert "SIGKILL" in message
-    assert "in component Transform; the whole log is reports/binary/tfx/t.log" in message
-    assert "the machine may be out of memory" in message
-
-
 def test_users_own_option_reaches_the_users_own_function(project):
     file = project.root / "components/models/sklearn/mine.py"
     file.write_text(
