@@ -76,7 +76,8 @@ def start_gateway(model: str | None, port: int | None, root: Path = Path(), env:
 def gateway_options(env: EnvironmentConfig) -> list[str]:
     """Return an environment's part of its gateway's command line."""
     target = _processes(env)
-    logged = ["--log-dir", str(env.log_dir), "--log-rate", str(target.log_rate)] if target.log_rate else []
+    log = ["--log-dir", str(env.log_dir), "--log-rate", str(target.log_rate), "--log-file-s", str(target.log_file_s)]
+    logged = log if target.log_rate else []
     kept = ["--snapshot", str(env.router_path), "--state-dir", str(env.board_dir)]
     return [*kept, "--workers", str(target.workers), *logged]
 

@@ -55,6 +55,9 @@ def _options(arguments: list[str]) -> GatewayOptions:
     )
     parser.add_argument("--log-dir", type=Path, help="log predictions here, as Parquet (default: none are logged)")
     parser.add_argument("--log-rate", type=float, default=1.0, help="share of the requests that is logged")
+    parser.add_argument(
+        "--log-file-s", type=float, default=GatewayOptions.log_file_s, help="age at which a file of the log is closed"
+    )
     parser.add_argument("--log-bytes", type=int, default=GatewayOptions.log_bytes, help="largest size of the log")
     given = parser.parse_args(arguments)
     limits = Limits(given.body_bytes, given.time_s, given.in_flight, given.connections, rows=given.rows)
@@ -70,6 +73,7 @@ def _options(arguments: list[str]) -> GatewayOptions:
         user_header=given.user_header,
         log_dir=given.log_dir,
         log_rate=given.log_rate,
+        log_file_s=given.log_file_s,
         log_bytes=given.log_bytes,
     )
 

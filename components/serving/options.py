@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,8 @@ class GatewayOptions:
     """Where predictions are logged as Parquet; None logs none."""
     log_rate: float = 1.0
     """The share of the requests that is logged."""
+    log_file_s: float = 60.0
+    """How old a file of the log may become before it is closed and can be read: what a kill -9 can cost of it."""
     log_bytes: int = 1_073_741_824
     """Largest size of the log's files together; the oldest are deleted."""
 
@@ -93,6 +96,8 @@ def check_options(options: GatewayOptions) -> None:
         raise ConfigError(f"{options.workers} workers cannot be; expected 1 to {MOST_WORKERS}, say one per processor")
     if not 0 < options.log_rate <= 1:
         raise ConfigError(f"--log-rate is {options.log_rate:g}, expected above 0 and at most 1")
+    if not 0 < options.log_file_s < math.inf:
+        raise ConfigError(f"--log-file-s is {options.log_file_s:g}, expected a number of seconds above 0")
 
 
 def is_loopback(host: str) -> bool:

@@ -175,6 +175,8 @@ def _prediction_log(options: GatewayOptions, worker: int) -> PredictionLog | Non
         return None
     from components.serving.prediction_log import LogOptions, PredictionLog, check_log_options
 
-    log_options = LogOptions(options.log_dir, rate=options.log_rate, total_bytes=options.log_bytes)
+    log_options = LogOptions(
+        options.log_dir, rate=options.log_rate, file_s=options.log_file_s, total_bytes=options.log_bytes
+    )
     check_log_options(log_options)
     return PredictionLog(log_options, worker)

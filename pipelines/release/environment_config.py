@@ -55,6 +55,9 @@ class ProcessTargetSection(Section):
     """How long the workers may take to load a version."""
     log_rate: float = Field(default=1.0, ge=0, le=1)
     """The share of the requests that are logged as Parquet, with their inputs; 0 logs none."""
+    log_file_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """How old a file of that log may become before it is closed; until then monitoring does not see its rows, and a
+    machine that goes down takes them along."""
 
 
 class KubernetesTargetSection(Section):

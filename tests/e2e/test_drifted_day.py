@@ -69,6 +69,8 @@ def stack(make_project: Callable[[str], Project], table: list[Row]) -> Iterator[
     project.write(f"pipelines/configs/{MODEL}.yaml", CONFIG)
     write_rows(project, table)
     free_ports(project)
+    path = "pipelines/configs/environments/production.yaml"
+    project.write(path, (project.root / path).read_text().replace("port: 0", "port: 0, log_file_s: 3"))
     project.git("add", "--all")
     project.git("commit", "--quiet", "--message", "one small model, and its first rows")
     said = project.towpath("stack", "up").stderr
@@ -144,7 +146,7 @@ def looked(project: Project, rows: int) -> Any:
         found = project.json("monitor", MODEL, "--env", "production", code=(0, 4))["report"]
         return found if sum(each["rows"] for each in found["traffic"]) >= rows else None
 
-    return until(report, f"{rows} rows can be read; a file of the log is closed after a minute", 120)
+    return until(report, f"{rows} rows can be read; a file of the log is closed after `log_file_s`", 60)
 
 
 def test_the_stack_is_ready_with_its_schedules_listed_and_paused(stack: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,9 +30,11 @@ print(json.dumps([dump(each) for each in looked]))
 
 
 @pytest.fixture(scope="module")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[str]:
     """Give the address of a Prefect server of our own."""
-    with prefect_api(tmp_path_factory.mktemp("prefect")) as url:
+    folder = tmp_path_factory.mktemp("prefect")
+    shutil.copytree(prefect_home, folder / ".towpath" / "prefect")
+    with prefect_api(folder) as url:
         yield url
 
 

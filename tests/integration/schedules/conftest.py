@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,9 +30,10 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[str]:
     """Give the address of a Prefect server of our own, on SQLite, with its scheduler."""
     folder = tmp_path_factory.mktemp("prefect")
+    shutil.copytree(prefect_home, folder / ".towpath" / "prefect")
     with supervised_service(prefect_launch(folder, with_page=True), folder) as service:
         yield f"{service.url}/api"
 
@@ -79,7 +81,7 @@ class Project:
         """Run a worker of the pool, in a process group of its own with the flows it starts."""
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
         environment = {**os.environ, "PREFECT_API_URL": self.url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
-        with (self.root / "worker.log").open("ab") as log:
+        with self._log.open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=self.root, env=environment, stdout=log, stderr=subprocess.STDOUT, process_group=0
             )
@@ -88,6 +90,13 @@ class Project:
         finally:
             kill_group(process.pid, grace_s=0.2, leader=process)
             process.wait()
+
+    @property
+    def _log(self) -> Path:
+        return self.root / "worker.log"
+
+    def worker_log(self) -> str:
+        return self._log.read_text()
 
 
 @pytest.fixture

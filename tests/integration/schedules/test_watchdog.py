@@ -58,7 +58,11 @@ def running(project, name: str) -> FlowRun:
     def found() -> FlowRun | None:
         return next((r for r in runs_of(project, name) if r.state.is_running() and PLACE in r.labels), None)
 
-    return until(found, "a run that runs")
+    try:
+        return until(found, "a run that runs", 120)
+    except AssertionError as error:
+        seen = [(each.state_name, each.labels) for each in runs_of(project, name)]
+        raise AssertionError(f"{error}\nseen: {seen}\nthe worker: {project.worker_log()[-4000:]}") from error
 
 
 def test_a_run_killed_with_its_worker_is_noticed_its_slot_freed_and_it_goes_on_once(project) -> None:
