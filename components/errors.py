@@ -95,13 +95,15 @@ class MissingExtraError(BadInputError):
     """Name an optional dependency and the line that installs it."""
 
     @classmethod
-    def of(cls, lacking: str, extra: str) -> Self:
-        """Return the error for something that one of the project's extras brings.
+    def of(cls, lacking: str, extra: str | None) -> Self:
+        """Return the error for something that is not installed.
 
         Args:
             lacking: What needs what, and that it is not installed.
-            extra: The extra's name in pyproject.toml; the lock holds them all.
+            extra: The extra in pyproject.toml that brings it; the lock holds them all. None: what the project itself needs.
         """
+        if extra is None:
+            return cls(f"{lacking}; install it with `make setup`")
         return cls(f"{lacking}; `make setup` installs it, in an environment of your own: pip install -e '.[{extra}]'")
 
 

@@ -27,8 +27,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What runs w
 @app.command()
 def deploy(json: JsonOption = False) -> None:
     """Hand infra/prefect.yaml to the server: work pool, flow deployments, schedules. What is paused there stays so."""
-    from pipelines.schedules.deployments import PREFECT_FILE, listed
-    from pipelines.schedules.deployments import deploy as hand_over
+    from pipelines.schedules.deployments import listed
+    from pipelines.schedules.handover import PREFECT_FILE
+    from pipelines.schedules.handover import deploy as hand_over
 
     with prefect_client() as client:
         count, active = hand_over(str(client.api_url))

@@ -1,19 +1,15 @@
-"""The flow deployments of infra/prefect.yaml as Prefect has them: handed over, listed, paused, triggered.
+"""The flow deployments of infra/prefect.yaml as Prefect has them: listed, paused, triggered.
 
 Knows nothing of what a flow does, nor of runs that went wrong.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.errors import BadInputError, InfrastructureError, UnknownNameError
+from components.errors import BadInputError, UnknownNameError
 from components.stage.config import nearest
 from pipelines.schedules.policy import Policy, read_policy
 
@@ -23,9 +19,6 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import DeploymentResponse
 
-PREFECT_FILE = Path("infra/prefect.yaml")
-POOL = "towpath"
-ROOT_VARIABLE = "TOWPATH_ROOT"
 _PAGE = 200
 _WINDOWS = tuple(timedelta(hours=hours) for hours in (2, 26, 8 * 24, 32 * 24, 367 * 24))
 """How far to look along a schedule, the shortest first: Prefect stops at a thousand dates."""
@@ -46,38 +39,6 @@ class Scheduled:
     next_at: str | None
     last_state: str | None
     last_at: str | None
-
-
-def deploy(api_url: str, root: Path = Path(), *, paused: bool = False) -> tuple[int, int]:
-    """Hand infra/prefect.yaml to the server at `api_url`; return how many there are, and how many run by themselves.
-
-    What the server has already stays active or paused, as it was: nobody's pause ends because something starts anew.
-
-    Args:
-        api_url: Prefect's API.
-        root: The project.
-        paused: Whether what is new waits for somebody to let it run.
-
-    Raises:
-        InfrastructureError: Prefect did not take it, or does not answer.
-    """
-    import httpx
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    try:
-        with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
-            before = {each.name: is_active(each) for each, _ in deployments(client)}
-            _prefect(api_url, root, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-            _prefect(api_url, root, "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
-            found = [each for each, _ in deployments(client)]
-            running = {each.name for each in found if before.get(each.name, not paused)}
-            for each in found:
-                if each.name not in running:
-                    client.pause_deployment(each.id)
-    except httpx.HTTPError as error:
-        raise InfrastructureError(f"Prefect at {api_url} does not answer as it should: {error}") from error
-    return len(found), len(running)
 
 
 def deployments(client: SyncPrefectClient) -> list[tuple[DeploymentResponse, Policy]]:
@@ -252,20 +213,3 @@ def _words(schedule: object) -> str:
     fields = schedule.model_dump()  # type: ignore[attr-defined]
     when = next(fields[key] for key in ("cron", "interval", "rrule") if key in fields)
     return f"{when} {fields.get('timezone') or 'UTC'}"
-
-
-def _prefect(api_url: str, root: Path, *arguments: str) -> None:
-    """Run Prefect's own command in the project's folder."""
-    folder = os.environ.get(ROOT_VARIABLE, str(root.resolve()))
-    environment = {**os.environ, ROOT_VARIABLE: folder, "PREFECT_API_URL": api_url}
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        words = " ".join((done.stdout + done.stderr).split())[-600:]
-        raise InfrastructureError(f"`prefect {' '.join(arguments[:2])}` failed: {words}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.types.release import Environment
-from pipelines.schedules.deployments import deploy
+from pipelines.schedules.handover import deploy
 from pipelines.services import postgresql, prometheus, saved_objects
 from pipelines.services import stack_state as state
 from pipelines.services.object_store import OBJECT_STORE, credentials, make_buckets, object_store_launch

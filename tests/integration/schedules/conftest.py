@@ -22,7 +22,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from components.stage.process import kill_group
-from pipelines.schedules.deployments import POOL, deploy, deployment, trigger
+from pipelines.schedules.deployments import deployment, trigger
+from pipelines.schedules.handover import POOL, deploy
 from pipelines.services.local import prefect_launch
 from pipelines.services.process import supervised_service
 

@@ -26,9 +26,17 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending, Running
 
-from components.errors import UnknownNameError
+from components.errors import ConfigError, UnknownNameError
 from pipelines.config import model_names
-from pipelines.schedules.deployments import PREFECT_FILE, deploy, deployment, deployments, listed, set_active, trigger
+from pipelines.schedules.deployments import (
+    deployment,
+    deployments,
+    is_active,
+    listed,
+    set_active,
+    trigger,
+)
+from pipelines.schedules.handover import PREFECT_FILE, deploy
 from pipelines.schedules.notices import METRICS, SECRET_VARIABLE, URL_VARIABLE
 from pipelines.schedules.policy import CatchUp
 from pipelines.schedules.watchdog import Limits, look
@@ -87,6 +95,31 @@ def test_the_file_that_is_shipped_is_taken_twice_and_is_the_same(project) -> Non
     count, active = deploy(project.url, project.root)
     assert count - active == 1
     assert [row.name for row in listed(project.client) if not row.active] == ["monitoring"], "a pause was ended"
+
+
+def test_what_is_handed_over_paused_is_active_at_no_moment(project) -> None:
+    folder = project.root / "infra"
+    folder.mkdir()
+    shutil.copy2(ROOT / PREFECT_FILE, folder)
+    with ThreadPoolExecutor(1) as pool:
+        handed_over = pool.submit(deploy, project.url, project.root, paused=True)
+        seen = 0
+        while not handed_over.done():
+            found = [each for each, _ in deployments(project.client)]
+            assert not any(is_active(each) for each in found), "one that is active is planned at once"
+            seen = max(seen, len(found))
+    assert seen > 0
+    assert handed_over.result() == (len(deployments(project.client)), 0)
+
+
+@pytest.mark.parametrize("text", [None, "", "deployments: [{entrypoint: a:b}]", "deployments: {", "deployments: 3"])
+def test_a_file_of_schedules_that_is_none_is_one_sentence_and_hands_nothing_over(project, text: str | None) -> None:
+    if text is not None:
+        (project.root / "infra").mkdir()
+        (project.root / PREFECT_FILE).write_text(text)
+    with pytest.raises(ConfigError, match=r"infra/prefect.yaml cannot be used .*expected Prefect's file with a list"):
+        deploy(project.url, project.root)
+    assert not deployments(project.client)
 
 
 @pytest.mark.parametrize(
