@@ -100,7 +100,7 @@ class MissingExtraError(BadInputError):
 
         Args:
             lacking: What needs what, and that it is not installed.
-            extra: The extra in pyproject.toml that brings it; the lock holds them all. None: what the project itself needs.
+            extra: The extra in pyproject.toml that brings it; the lock holds them all. None: the project itself does.
         """
         if extra is None:
             return cls(f"{lacking}; install it with `make setup`")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipelines.schedules.handover import POOL
 from pipelines.services.object_store import OBJECT_STORE, credentials
 from pipelines.services.postgresql import database_url
 from pipelines.services.process import Launch, Service
@@ -17,8 +18,6 @@ from pipelines.state import QUIET, STATE
 
 MLFLOW, PREFECT, WORKER, WATCHDOG = "stack-mlflow", "stack-prefect", "stack-worker", "stack-watchdog"
 TEXTFILES, PROMETHEUS = "stack-textfiles", "stack-prometheus"
-POOL = "towpath"
-"""The work pool that the worker polls."""
 _POLL_S = 3
 """How often the worker asks for runs that are due."""
 FIGURES = (STATE / "monitoring", STATE / "schedules")
