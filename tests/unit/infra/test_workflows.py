@@ -101,7 +101,18 @@ def test_no_key_lives_long(workflow, path):
     assert "secrets." not in text, f"{path.name}: keys are taken by OIDC, and the rest from a store of secrets"
     for step in steps(workflow):
         if step.get("uses", "").startswith("aws-actions/configure-aws-credentials@"):
-            assert set(step["with"]) == {"role-to-assume", "aws-region"}
+            assert set(step["with"]) - {"role-duration-seconds"} == {"role-to-assume", "aws-region"}
+
+
+def test_a_role_is_held_for_as_long_as_its_job_may_take_and_no_longer(workflow, path):
+    roles = (ROOT / "infra/terraform/modules/environment/roles.tf").read_text()
+    longest_s = int(re.search(r'max_session_duration = each.key == "ci" \? (\d+)', roles)[1])
+    for name, job in workflow["jobs"].items():
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("aws-actions/configure-aws-credentials@"):
+                held_s = step["with"].get("role-duration-seconds", 3600)
+                assert held_s == max(3600, job["timeout-minutes"] * 60), f"{path.name}: {name}"
+                assert held_s <= longest_s, f"{path.name}: {name}"
 
 
 def test_only_what_takes_a_role_may_ask_for_a_token(workflow):
