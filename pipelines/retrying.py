@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +12,7 @@ import httpx
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from prefect.events.worker import EventsWorker
+from prefect.logging import get_logger
 from prefect.logging.handlers import APILogWorker
 
 from components.errors import InfrastructureError
@@ -30,13 +33,24 @@ TASK_OPTIONS: dict[str, Any] = {
 """What every task has: a few tries more, and no cache, which is DVC's."""
 
 
+_NEXT_ATTEMPT = re.compile(r"Another attempt will be made in ([\d.]+)s")
+
+
 @contextmanager
-def prefect_answers(address: str) -> Iterator[None]:
+def prefect_answers(address: str, tell: Callable[[str], None]) -> Iterator[None]:
     """Turn a server that is not there, or stayed away longer than Prefect's client waits for it, into a sentence.
+
+    Args:
+        address: Where the server's API is.
+        tell: Hears whenever the client is about to wait for the server; from any thread.
 
     Raises:
         InfrastructureError: the server cannot be reached.
     """
+    client, waits = get_logger("client"), _Waits(address, tell)
+    before = client.level
+    client.addHandler(waits)
+    client.setLevel(logging.DEBUG)  # at which it says that it tries again
     try:
         yield
     except (httpx.TransportError, RuntimeError) as error:  # a RuntimeError is what it raises of a first call
@@ -47,6 +61,22 @@ def prefect_answers(address: str) -> Iterator[None]:
             f"the Prefect server at {address} cannot be reached ({away}); what was done is kept: run the same command "
             "again when it is back, or without PREFECT_API_URL to use a server of its own"
         ) from error
+    finally:
+        client.setLevel(before)
+        client.removeHandler(waits)
+
+
+class _Waits(logging.Handler):
+    """Tells of a server that Prefect's client waits for; nothing else would show that a run does."""
+
+    def __init__(self, address: str, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.DEBUG)
+        self._address, self._tell = address, tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if found := _NEXT_ATTEMPT.search(record.getMessage()):
+            seconds = float(found[1])
+            self._tell(f"the Prefect server at {self._address} does not answer; it is asked again in {seconds:.0f} s")
 
 
 def deliver(model: str) -> None:

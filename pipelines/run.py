@@ -187,7 +187,7 @@ def _run_flow(plan: RunPlan, view: RunView, root: Path) -> RunOutcome:
         from pipelines.retrying import prefect_answers
         from pipelines.training import run_training_flow
 
-        with prefect_answers(address):
+        with prefect_answers(address, view.note):
             return run_training_flow(plan, view, root)
 
 
