@@ -19,7 +19,8 @@ import pytest
 MUTATING = ("openat", "write", "pwrite64", "fdatasync", "fsync", "ftruncate", "fallocate", "unlink", "rename", "fchown")
 TRACED = ",".join(f"?{name},?{name}at" for name in MUTATING)
 """With a question mark, because no machine has all of them."""
-CALL = re.compile(r"(\w+)\(")
+CALL = re.compile(r"^(?:\d+ +)?(\w+)\(", re.MULTILINE)
+"""At the beginning of a line: what is written stands in it too, and may look like a call."""
 ATTACH_S = 20
 _PR_SET_PTRACER, _ANY = 0x59616D61, -1
 
