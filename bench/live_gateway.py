@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import multiprocessing
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,8 +136,23 @@ class Seen(NamedTuple):
 
 
 def clients(port: int, meanwhile: Callable[[], None]) -> list[Seen]:
-    """Let clients ask while something happens."""
-    over, seen = threading.Event(), []
+    """Let clients ask while something happens; in a process of their own, so that it does not hold them up."""
+    context = multiprocessing.get_context("fork")
+    over, (receives, sends) = context.Event(), context.Pipe(duplex=False)
+    process = context.Process(target=_ask, args=(port, over, sends), daemon=True)
+    process.start()
+    sends.close()
+    try:
+        meanwhile()
+    finally:
+        over.set()
+        seen: list[Seen] = receives.recv()
+        process.join()
+    return seen
+
+
+def _ask(port: int, over: Event, sends: Connection) -> None:
+    seen: list[Seen] = []
 
     def ask() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -155,10 +173,6 @@ def clients(port: int, meanwhile: Callable[[], None]) -> list[Seen]:
     threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
     for each in threads:
         each.start()
-    try:
-        meanwhile()
-    finally:
-        over.set()
-        for each in threads:
-            each.join()
-    return seen
+    for each in threads:
+        each.join()
+    sends.send(seen)

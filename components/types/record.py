@@ -11,6 +11,7 @@ import json
 import types
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -92,18 +93,22 @@ def _load_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
 
 def _load_dataclass(kind: type[Any], value: Any, where: str) -> Any:
     payload = _is(dict, value, where)
-    hints = get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    if unknown := sorted(set(payload) - set(fields)):
+    hints, required = _shape(kind)  # type: ignore[arg-type]  # a class is hashable; mypy does not see it of type[Any]
+    if unknown := sorted(payload.keys() - hints.keys()):
         raise ValueError(f"{where}: unknown field {unknown[0]!r}")
-    required = {
-        name
-        for name, field in fields.items()
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    }
-    if missing := sorted(required - set(payload)):
+    if missing := sorted(required - payload.keys()):
         raise ValueError(f"{where}: field {missing[0]!r} is missing")
     return kind(**{name: _load(hints[name], item, f"{where}.{name}") for name, item in payload.items()})
+
+
+@cache
+def _shape(kind: type[Any]) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """Return the types of a record's fields, and the names of those it cannot do without; evaluating types is slow."""
+    hints = get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    nothing = dataclasses.MISSING
+    required = (each.name for each in fields if each.default is nothing and each.default_factory is nothing)
+    return {each.name: hints[each.name] for each in fields}, frozenset(required)
 
 
 def _is(kind: type[Any], value: Any, where: str) -> Any:
