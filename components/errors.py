@@ -104,7 +104,7 @@ class MissingExtraError(BadInputError):
         """
         if extra is None:
             return cls(f"{lacking}; install it with `make setup`")
-        return cls(f"{lacking}; `make setup` installs it, in an environment of your own: pip install -e '.[{extra}]'")
+        return cls(f"{lacking}; `make setup` installs it; in an environment of your own: pip install -e '.[{extra}]'")
 
 
 class ConflictError(TowpathError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,6 @@ import httpx
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from prefect.events.worker import EventsWorker
-from prefect.logging import get_logger
 from prefect.logging.handlers import APILogWorker
 
 from components.errors import InfrastructureError
@@ -33,7 +33,7 @@ TASK_OPTIONS: dict[str, Any] = {
 """What every task has: a few tries more, and no cache, which is DVC's."""
 
 
-_NEXT_ATTEMPT = re.compile(r"Another attempt will be made in ([\d.]+)s")
+_NEXT_ATTEMPT = re.compile(r"Another attempt will be made in (\d+(?:\.\d)?)\d*s")
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def prefect_answers(address: str, tell: Callable[[str], None]) -> Iterator[None]
     Raises:
         InfrastructureError: the server cannot be reached.
     """
-    client, waits = get_logger("client"), _Waits(address, tell)
+    client, waits = logging.getLogger("prefect.client"), _Waits(address, tell)
     before = client.level
     client.addHandler(waits)
     client.setLevel(logging.DEBUG)  # at which it says that it tries again
@@ -71,12 +71,18 @@ class _Waits(logging.Handler):
 
     def __init__(self, address: str, tell: Callable[[str], None]) -> None:
         super().__init__(logging.DEBUG)
-        self._address, self._tell = address, tell
+        self._address, self._tell, self._told_until_s = address, tell, 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        if found := _NEXT_ATTEMPT.search(record.getMessage()):
-            seconds = float(found[1])
-            self._tell(f"the Prefect server at {self._address} does not answer; it is asked again in {seconds:.0f} s")
+        found = _NEXT_ATTEMPT.search(record.getMessage())
+        now_s = time.monotonic()
+        if found is None or now_s < self._told_until_s:  # several threads wait for the same server
+            return
+        self._told_until_s = now_s + float(found[1])
+        try:
+            self._tell(f"waiting for the Prefect server at {self._address}; it is asked again in {found[1]} s")
+        except Exception:  # whoever listens may be gone, and Prefect's client must not fail for it
+            self.handleError(record)
 
 
 def deliver(model: str) -> None:

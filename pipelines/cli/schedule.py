@@ -32,9 +32,9 @@ def deploy(json: JsonOption = False) -> None:
     from pipelines.schedules.handover import deploy as hand_over
 
     with prefect_client() as client:
-        count, active = hand_over(str(client.api_url))
+        count, stopped = hand_over(str(client.api_url))
         rows = listed(client)
-    paused = f", {count - active} of them paused" if active < count else ""
+    paused = f", {stopped} of them paused" if stopped else ""
     finish(json, rows, f"{count} flow deployments of {PREFECT_FILE} are on the server{paused}")
 
 

@@ -47,11 +47,17 @@ def deployments(client: SyncPrefectClient) -> list[tuple[DeploymentResponse, Pol
     Raises:
         ConfigError: the tags of one cannot be used.
     """
+    found = sorted(every_deployment(client), key=lambda each: each.name)
+    ours = [(each, read_policy(each.name, each.tags)) for each in found]
+    return [(each, policy) for each, policy in ours if policy is not None]
+
+
+def every_deployment(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """Return all flow deployments that the server has, ours and others."""
     found: list[DeploymentResponse] = []
     while page := client.read_deployments(limit=_PAGE, offset=len(found)):
         found += page
-    ours = [(each, read_policy(each.name, each.tags)) for each in sorted(found, key=lambda each: each.name)]
-    return [(each, policy) for each, policy in ours if policy is not None]
+    return found
 
 
 def deployment(client: SyncPrefectClient, name: str) -> DeploymentResponse:

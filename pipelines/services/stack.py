@@ -148,8 +148,8 @@ def _start_worker(variables: Mapping[str, str], root: Path) -> list[str]:
     """Start the worker and the watchdog, the schedules paused before, and return what to know about them."""
     notes = []
     if find_service(WORKER, root) is None:  # before it: nothing runs that nobody asked for
-        count, active = deploy(variables["PREFECT_API_URL"], root, paused=True)
-        paused = "all paused" if not active else f"{count - active} of them paused"
+        count, stopped = deploy(variables["PREFECT_API_URL"], root, paused=True)
+        paused = "all paused" if stopped == count else f"{stopped} of them paused"
         notes.append(
             f"{count} schedules are on the server, {paused}: `towpath schedule resume --all` lets them run, "
             "`towpath schedule list` shows them"

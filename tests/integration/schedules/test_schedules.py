@@ -92,8 +92,8 @@ def test_the_file_that_is_shipped_is_taken_twice_and_is_the_same(project) -> Non
         assert each.pull_steps[0]["prefect.deployments.steps.set_working_directory"]["directory"] == str(project.root)
     assert project.client.read_work_pool("towpath").type == "process"
     set_active(project.client, "monitoring", active=False)
-    count, active = deploy(project.url, project.root)
-    assert count - active == 1
+    _, stopped = deploy(project.url, project.root)
+    assert stopped == 1
     assert [row.name for row in listed(project.client) if not row.active] == ["monitoring"], "a pause was ended"
 
 
@@ -108,17 +108,34 @@ def test_what_is_handed_over_paused_is_active_at_no_moment(project) -> None:
             found = [each for each, _ in deployments(project.client)]
             assert not any(is_active(each) for each in found), "one that is active is planned at once"
             seen = max(seen, len(found))
+            time.sleep(0.05)
     assert seen > 0
-    assert handed_over.result() == (len(deployments(project.client)), 0)
+    count = len(deployments(project.client))
+    assert handed_over.result() == (count, count)
 
 
-@pytest.mark.parametrize("text", [None, "", "deployments: [{entrypoint: a:b}]", "deployments: {", "deployments: 3"])
-def test_a_file_of_schedules_that_is_none_is_one_sentence_and_hands_nothing_over(project, text: str | None) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "deployments: {",
+        "deployments: 3",
+        "deployments: []",
+        "deployments: [{entrypoint: a:b}]",
+        'deployments: [{name: "{{ $NAME }}", entrypoint: a:b}]',
+        'deployments: [{name: a, paused: "false", entrypoint: a:b}]',
+        "deployments: [{name: a, tags: [catchup=latest], entrypoint: a:b}]",
+    ],
+)
+def test_a_file_of_schedules_that_cannot_be_meant_is_one_sentence_and_changes_nothing(project, text) -> None:
     if text is not None:
         (project.root / "infra").mkdir()
         (project.root / PREFECT_FILE).write_text(text)
-    with pytest.raises(ConfigError, match=r"infra/prefect.yaml cannot be used .*expected Prefect's file with a list"):
+    pools = [each.updated for each in project.client.read_work_pools()]
+    with pytest.raises(ConfigError, match=r"infra/prefect.yaml(:| cannot be handed over: )"):
         deploy(project.url, project.root)
+    assert [each.updated for each in project.client.read_work_pools()] == pools
     assert not deployments(project.client)
 
 
