@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -27,17 +28,28 @@ from components.types.product import GRAPH_FILE, SIGNATURE_FILE, InputSpec, Prod
 
 LONGEST = (
     "tests/contract/trainers/test_trainers.py",
-    "tests/integration/tfx/test_pipeline.py",
-    "tests/e2e/test_tfx.py",
-    "tests/e2e/test_tables.py",
-    "tests/e2e/test_stack.py",
     "tests/e2e/test_drifted_day.py",
+    "tests/e2e/test_tables.py",
     "tests/e2e/test_first_run.py",
+    "tests/integration/tfx/test_pipeline.py",
     "tests/integration/schedules/test_schedules.py",
-    "tests/e2e/test_interruptions.py",
+    "tests/e2e/test_tfx.py",
+    "tests/e2e/test_stack.py",
     "tests/e2e/test_release.py",
+    "tests/integration/terraform/test_terraform_apply.py",
     "tests/integration/tfx/test_model.py",
+    "tests/e2e/test_interruptions.py",
+    "tests/e2e/test_refusals.py",
+    "tests/integration/ray/test_ray_runner.py",
+    "tests/unit/training/frameworks/test_lightning_trainer.py",
     "tests/unit/training/frameworks/test_keras_trainer.py",
+    "tests/e2e/test_new_data.py",
+    "tests/integration/schedules/test_watchdog.py",
+    "tests/e2e/test_servers.py",
+    "tests/integration/schedules/test_clean_checkouts.py",
+    "tests/contract/trainers/test_refusals.py",
+    "tests/faults/ledger/test_deaths.py",
+    "tests/integration/validation/test_memory.py",
 )
 """The files that take a minute or more, the longest first."""
 
@@ -56,13 +68,20 @@ def _file(item: pytest.Item) -> str:
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """Return a function that gives a port on 127.0.0.1 that nobody listens on."""
+    """Return a function that gives a port on 127.0.0.1 that nobody listens on, each only once.
+
+    They lie below those that the system gives to outgoing connections, a block for each process that shares the tests:
+    whoever is given one may take seconds until it listens.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = iter(range(20_000 + 1_000 * worker, 21_000 + 1_000 * worker))
 
     def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            return port
+        for port in ports:
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+        raise AssertionError("no port is left")
 
     return find
 
@@ -219,6 +238,7 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(shared / "prefect-home.lock"):
         if not folder.exists():
             part = shared / "prefect-home.part"
+            shutil.rmtree(part, ignore_errors=True)  # of one that failed
             part.mkdir()
             environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
             environment |= {"PREFECT_HOME": str(part), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -39,6 +40,12 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) ->
         yield f"{service.url}/api"
 
 
+def far_from_now() -> str:
+    """Return a cron line of a daily time, twelve hours from now: a worker must not find it due."""
+    then = datetime.now(UTC) + timedelta(hours=12)
+    return f"{then.minute} {then.hour} * * *"
+
+
 @dataclass
 class Project:
     """A project with sleeping flows, at a server."""
@@ -56,7 +63,7 @@ class Project:
             "name": name,
             "entrypoint": "tests.scheduled_flows:sleeper",
             "parameters": {"folder": str(self.began)},
-            "schedules": [{"cron": "10 2 * * *", "timezone": "Europe/Berlin", "slug": "nightly"}],
+            "schedules": [{"cron": far_from_now(), "timezone": "UTC", "slug": "daily"}],
             "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW", "grace_period_seconds": 120},
             "tags": ["catch-up=latest", "resume=once", "absent-after-s=3600"],
             "work_pool": {"name": POOL},

@@ -17,6 +17,7 @@ import pytest
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.states import Cancelling, Crashed, Pending, Running, State
 
 from pipelines.schedules.deployments import deployment, trigger
@@ -182,9 +183,17 @@ def test_a_run_elsewhere_that_sends_heartbeats_is_left_alone(project) -> None:
         run = running(project, name)
         project.client.update_flow_run_labels(run.id, {**run.labels, PLACE: "another machine"})
         project.client.update_flow_run(run.id, infrastructure_pid="elsewhere")
-        time.sleep(8)  # events are stored a little after they are sent
-        limits = Limits(silent_s=7.0)
-        patient = Limits(silent_s=45.0)
-        assert not look(project.client, patient, time.time() - 60).notices
-        time.sleep(limits.silent_s)
-        assert [each.kind for each in look(project.client, limits, time.time() - 60).notices][:1] == ["killed"]
+        second = datetime.now(UTC) + timedelta(seconds=20)  # the first comes with the run, the next 30 s later
+        until(lambda: [at for at in heartbeats(project, run) if at > second], "a second heartbeat", 90)
+        age_s = (datetime.now(UTC) - run.state.timestamp).total_seconds()
+        assert not look(project.client, Limits(silent_s=age_s - 1), time.time() - 600).notices
+        time.sleep(6)
+        found = look(project.client, Limits(silent_s=5.0), time.time() - 600).notices
+        assert [each.kind for each in found][:1] == ["killed"]
+
+
+def heartbeats(project, run: FlowRun) -> list[datetime]:
+    """Return when the heartbeats came that the server has of a run."""
+    asked = EventFilter(event=EventNameFilter(name=["prefect.flow-run.heartbeat"]))
+    found = project.client.read_events(asked, limit=50).events
+    return [each.occurred for each in found if each.resource.id == f"prefect.flow-run.{run.id}"]

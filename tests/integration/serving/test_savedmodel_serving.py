@@ -159,7 +159,7 @@ def test_a_gateway_that_is_killed_leaves_no_process_and_one_that_stops_ends_in_o
     family = psutil.Process(running.process.pid).children(recursive=True)
     assert len(family) == 2
     assert running.stop() == 0
-    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert psutil.wait_procs(family, timeout=60)[1] == []
 
 
 def test_versions_that_left_leave_no_process(

@@ -152,19 +152,18 @@ def test_an_announced_body_is_refused_before_it_is_sent(limited):
     head = HEAD + b"Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
     started = time.monotonic()
     assert parsed(exchange(limited.port, head))[0] == 413
-    assert time.monotonic() - started < 0.7
+    assert time.monotonic() - started < 10
 
 
 def test_more_connections_than_the_limit_are_turned_away(limited):
     held = [socket.create_connection(("127.0.0.1", limited.port), timeout=20) for _ in range(20)]
-    time.sleep(0.3)
     try:
-        status, sentence = parsed(exchange(limited.port))
-        assert (status, "20 connections" in sentence) == (503, True)
+        limited.wait_for(lambda: parsed(exchange(limited.port))[0] == 503)
+        assert "20 connections" in parsed(exchange(limited.port))[1]
     finally:
         for connection in held:
             connection.close()
-    time.sleep(0.3)
+    limited.wait_for(lambda: parsed(exchange(limited.port))[0] != 503)
     is_well(limited)
 
 

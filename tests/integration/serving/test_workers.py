@@ -67,9 +67,9 @@ def stable_requests(running):
 
 def test_every_worker_answers_and_each_shows_all(two):
     assert set(answers(two, 100)) == {200}
-    two.wait_for(lambda: stable_requests(two) == 100, 5)
+    two.wait_for(lambda: stable_requests(two) == 100)
     totals = [two.folder / "state" / "totals" / f"{number}.json" for number in range(2)]
-    two.wait_for(lambda: all(b"requests|3|stable|200" in path.read_bytes() for path in totals), 5)
+    two.wait_for(lambda: all(b"requests|3|stable|200" in path.read_bytes() for path in totals))
     assert two.metric('towpath_gateway_requests_total{code="200",model="sum"') == 100
 
 
@@ -78,7 +78,7 @@ def test_a_killed_worker_is_replaced_and_no_later_request_fails(running, product
     running.start("--workers", "3")
     running.wait_for(lambda: running.is_at("sum", 1) and len(pids(running)) == 3)
     assert set(answers(running, 50)) == {200}
-    running.wait_for(lambda: stable_requests(running) == 50, 5)
+    running.wait_for(lambda: stable_requests(running) == 50)
     before = pids(running)
     for victim in before.values():
         os.kill(victim, signal.SIGKILL)
@@ -89,18 +89,18 @@ def test_a_killed_worker_is_replaced_and_no_later_request_fails(running, product
 
 
 def test_a_worker_that_keeps_dying_leaves_its_share_to_the_others(two):
-    for wait_s in ("0.00", "0.25", "0.50", "1.00"):
+    for wait_s in ("0.00", "0.25", "0.50", "1.00", "2.00"):
         victim = status_file(two, 1)["pid"]
         os.kill(victim, signal.SIGKILL)
         two.wait_for(partial(is_said, two, f"worker 1 ended (SIGKILL); it is replaced in {wait_s} s"))
-        if wait_s != "1.00":
+        if wait_s != "2.00":
             two.wait_for(partial(is_replaced, two, 1, victim))
     longest_s = 0.0
     for _ in range(20):
         begun_s = time.monotonic()
         assert answers(two, 1) == [200]
         longest_s = max(longest_s, time.monotonic() - begun_s)
-    assert longest_s < 0.9, "a connection waited for the worker that is gone"
+    assert longest_s < 1.8, "a connection waited for the worker that is gone"
     two.wait_for(partial(is_replaced, two, 1, victim))
 
 
@@ -127,14 +127,14 @@ def test_sighup_reads_the_snapshot_again_in_every_worker(two, products):
     time.sleep(0.6)
     assert two.is_at("sum", 1)
     two.process.send_signal(signal.SIGHUP)
-    two.wait_for(lambda: two.is_at("sum", 2), 5)
+    two.wait_for(lambda: two.is_at("sum", 2))
 
 
 def test_workers_end_with_their_parent_in_whichever_way(two):
     workers = list(pids(two).values())
     two.process.kill()
     two.process.wait()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while not all(map(is_gone, workers)):
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -147,7 +147,7 @@ def test_a_stop_by_hand_reaches_every_worker_and_outlives_the_gateway(two, sum_v
     assert sorted(set(offsets(two))) == [1000.0, 2000.0]
     (two.folder / "kill").mkdir()
     (two.folder / "kill" / "sum").write_text("2\n")
-    two.wait_for(lambda: two.status()["reports"]["sum"]["killed"], 5)
+    two.wait_for(lambda: two.status()["reports"]["sum"]["killed"])
     assert set(offsets(two)) == {1000.0}
     (two.folder / "kill" / "sum").unlink()
     assert two.stop() == 0

@@ -10,7 +10,7 @@ from pipelines.console import LineView
 
 
 def wait_for(capsys: pytest.CaptureFixture[str], text: str, times: int = 1) -> str:
-    said, deadline = "", time.monotonic() + 10
+    said, deadline = "", time.monotonic() + 60
     while said.count(text) < times and time.monotonic() < deadline:
         said += capsys.readouterr().err
         time.sleep(0.05)

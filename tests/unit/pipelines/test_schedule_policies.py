@@ -68,7 +68,7 @@ def test_a_process_that_only_the_worker_knows_is_known_by_its_run() -> None:
         assert presence(flow_run) is Presence.ALIVE
         assert presence(run({}, str(process.pid))) is Presence.ELSEWHERE, "another run's process"
         process.kill()
-        psutil.wait_procs([psutil.Process(process.pid)], timeout=5)
+        process.wait()
     assert presence(flow_run) is Presence.ELSEWHERE
 
 

@@ -107,7 +107,7 @@ def rollout(sums, tmp_path):
             versions[OTHER].runtime = Broken(versions[OTHER].runtime, do)
         board = Board(tmp_path / "board")
         made = TrafficSplit("sum", 7, stable=STABLE, **split)
-        settings = settings or JudgeSettings(time_limit_s=0.2)
+        settings = settings or JudgeSettings(time_limit_s=5.0)
         judge = LiveJudge(board, made, settings)
         gateway = Gateway(Limits(), board=board, predictions=log)
         gateway.judges["sum"] = judge

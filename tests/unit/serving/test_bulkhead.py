@@ -25,7 +25,7 @@ def waits(release):
     return call
 
 
-def eventually(condition, seconds=5.0):
+def eventually(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -113,9 +113,12 @@ def test_late_tasks_are_asked_to_stop_and_others_are_not():
     bulkhead = Bulkhead("b", 2, 4)
     for flag, time_s in zip(flags, (0.05, 60.0), strict=True):
         bulkhead.offer(Task(waits(release), flag, lambda result, error: ended.append(error), time_s))
-    time.sleep(0.1)
-    bulkhead.stop_late()
-    eventually(lambda: len(ended) == 1)
+
+    def stopped():
+        bulkhead.stop_late()
+        return len(ended) == 1
+
+    eventually(stopped)
     assert [flag.terminate for flag in flags] == [True, False]
     release.set()
     eventually(lambda: len(ended) == 2)
@@ -135,12 +138,11 @@ def test_stopping_all_drops_what_waits():
 
 def test_idle_threads_leave_and_come_back_with_work():
     async def scenario():
-        bulkhead = Bulkhead("idle-bulkhead", 3, 9, idle_s=0.05)
+        bulkhead = Bulkhead("idle-bulkhead", 3, 9, idle_s=0.5)
         await asyncio.gather(*(bulkhead.run(lambda stop: time.sleep(0.02), Flag(), 5) for _ in range(6)))
         assert 0 < bulkhead.threads <= 3
-        await asyncio.sleep(0.3)
+        eventually(lambda: not [each for each in threading.enumerate() if each.name == "idle-bulkhead"])
         assert bulkhead.threads == 0
-        assert not [each for each in threading.enumerate() if each.name == "idle-bulkhead"]
         assert await bulkhead.run(lambda stop: 7, Flag(), 5) == 7
 
     asyncio.run(scenario())

@@ -40,7 +40,7 @@ def environment(call_dir: Path | None) -> dict[str, str]:
     return {**os.environ, **({"TOWPATH_CALL_DIR": str(call_dir)} if call_dir else {})}
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -50,7 +50,10 @@ def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 
 def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.parametrize(("what", "code", "kind"), [("bad", 2, "SourceError"), ("crash", 1, "StageFailedError")])
