@@ -2,7 +2,8 @@
 
 The figure is what clients see, at the 99th percentile, the median of the pairs. The client shares the machine with the
 gateway, and on two cores it may be the one that comes late; so beside it stand how late it came to its own requests,
-and the gateway's own time from a request's first byte to its answer, as the prediction log has it.
+and the gateway's own time from a request's first byte to its answer, as the prediction log has it; and how long the
+machine holds up programs that only look at the clock.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bench.live_figures import Figures, least, most, ms, stated
 from bench.live_gateway import MODEL, Gateway, gateway
 from bench.open_loop import Sent, send
 from bench.products import network_product
+from bench.stalls import HELD_UP_S, Stalls, stalls
 
 MOST_ADDED_MS = 1.0
 RATE = 1_000
@@ -55,7 +57,7 @@ def shadow(folder: Path, rounds: int, seconds: float) -> Figures:
             if name == "with":
                 report = ours.status()["reports"][MODEL]["shadow"]
                 shares.append(report["mirrored"] / (report["mirrored"] + report["dropped"]))
-    return _figures(found, shares, folder / "predictions")
+    return _figures(found, shares, stalls(seconds), folder / "predictions")
 
 
 def _wait_for_shadow(ours: Gateway, question: bytes) -> None:
@@ -72,7 +74,7 @@ def _wait_for_shadow(ours: Gateway, question: bytes) -> None:
     raise RuntimeError("the shadow answered nothing within 30 s")
 
 
-def _figures(found: dict[str, list[_Run]], shares: list[float], log: Path) -> Figures:
+def _figures(found: dict[str, list[_Run]], shares: list[float], machine: Stalls, log: Path) -> Figures:
     p99 = {name: [ms(run.sent.took_s, 0.99) for run in runs] for name, runs in found.items()}
     added = [shadowed - alone for shadowed, alone in zip(p99["with"], p99["without"], strict=True)]
     quarters = [round(float(np.quantile(added, q)), 3) for q in (0.25, 0.75)]
@@ -91,6 +93,10 @@ def _figures(found: dict[str, list[_Run]], shares: list[float], log: Path) -> Fi
         ),
         stated("shadow: p99 of the gateway's own time, without / with, ms", _medians(own_ms)),
         least("shadow: least part of a run's requests that was mirrored", min(shares), 0.99),
+        stated(
+            f"busy loops alone, one a core: share of their time in gaps above {HELD_UP_S * 1000:.0f} ms, longest, ms",
+            [round(machine.share, 4), round(machine.longest_s * 1000, 1)],
+        ),
     ]
 
 
