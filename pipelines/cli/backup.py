@@ -32,13 +32,13 @@ def restore(
     from pipelines.services.backup import describe
     from pipelines.services.backup import restore as put_back
 
-    if not dry_run:
-        say(f"{folder} takes the place of everything that the stack holds; its ledger, runs and objects are replaced")
     manifest = put_back(folder, say, dry_run=dry_run)
     if json:
         print_json(manifest)
     else:
         say(f"{'whole; nothing was changed' if dry_run else 'restored'}: {describe(manifest)}")
+    if not dry_run:
+        say("next: `towpath reconcile --dry-run` says whether the gateways agree with it")
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -46,7 +46,7 @@ def down(
     keep: Annotated[bool, typer.Option("--keep", help="Keep what it holds for the next `stack up`.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Stop the stack and delete what it kept: databases, artifacts, credentials, logs."""
+    """Stop the stack and delete what it kept: databases, artifacts, credentials, figures, logs."""
     from pipelines.services.stack import stop_stack
 
     stopped = stop_stack(keep=keep)
@@ -59,8 +59,8 @@ def down(
 
 @stack_app.command()
 def status(json: JsonOption = False) -> None:
-    """Show the stack's servers and whether each answers; exit code 1 if one does not, or none runs."""
-    from pipelines.services.stack import OWN, stack_views
+    """Show the stack's servers and whether each answers; exit code 1 if one does not, or one is missing."""
+    from pipelines.services.stack import absent_servers, stack_views, start_command
 
     views = stack_views()
     if json:
@@ -68,8 +68,8 @@ def status(json: JsonOption = False) -> None:
     else:
         rows = [(v.name, v.page, v.pid, "healthy" if v.healthy else "DOES NOT ANSWER") for v in views]
         print_table(("server", "address", "pid", "health"), rows)
-    if missing := sorted(set(OWN) - {view.name for view in views}):
-        say(f"not running: {', '.join(missing)}; `towpath stack up` starts it")
+    if missing := absent_servers(view.name for view in views):
+        say(f"not running: {', '.join(missing)}; `{start_command(missing)}` starts it")
     if missing or not all(view.healthy for view in views):
         raise typer.Exit(1)
 

@@ -77,8 +77,10 @@ def read_backup(folder: Path) -> Manifest:
     """Return a backup's manifest after every byte of it was checked.
 
     Raises:
-        BadInputError: the folder is no backup, or not whole: a file is missing, changed, or too many.
+        BadInputError: the folder is no backup, or not whole: a file is missing, changed, or not listed.
     """
+    if not (folder / MANIFEST).is_file():
+        raise BadInputError(f"{folder} is not a backup: there is no {MANIFEST}; name what `towpath backup` wrote")
     try:
         manifest = record.read(Manifest, folder / MANIFEST)
     except (OSError, ValueError) as error:
@@ -87,7 +89,9 @@ def read_backup(folder: Path) -> Manifest:
         raise BadInputError(f"{folder / MANIFEST} is not as it was written; take another backup")
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()} - {MANIFEST}
     if wrong := sorted(found ^ set(manifest.files)):
-        raise BadInputError(f"{folder} is not whole: {wrong[0]} is {'too many' if wrong[0] in found else 'missing'}")
+        if wrong[0] in found:
+            raise BadInputError(f"{folder} is not whole: it has a file `{wrong[0]}` that its {MANIFEST} does not list")
+        raise BadInputError(f"{folder} is not whole: {wrong[0]} is missing; take another backup")
     for name, digest in manifest.files.items():
         if (folder / name).is_symlink() or file_digest(folder / name) != digest:
             raise BadInputError(f"{folder} is not whole: {name} is not the file that was written; take another backup")
@@ -107,6 +111,7 @@ def restore(folder: Path, say: Say, root: Path = Path(), *, dry_run: bool = Fals
     settings, database, objects = _servers(root)
     if dry_run:
         return manifest
+    say(f"{folder} takes the place of everything that the stack holds; its ledger, runs and objects are replaced")
     say("stopping what uses the databases: MLflow, Prefect and its worker")
     stack.stop_clients(root)
     for name in DATABASES:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,13 @@ from components.types.release import Environment
 from pipelines.schedules.handover import deploy
 from pipelines.services import postgresql, prometheus, saved_objects
 from pipelines.services import stack_state as state
+from pipelines.services.local import gateway_service
 from pipelines.services.object_store import OBJECT_STORE, credentials, make_buckets, object_store_launch
 from pipelines.services.postgresql import POSTGRESQL, database_url
 from pipelines.services.process import Launch, Service, answers, find_service, start_service, stop_service
 from pipelines.services.stack_checks import GATEWAYS, require_free, require_programs
 from pipelines.services.stack_servers import (
+    FIGURES,
     HEALTH,
     MLFLOW,
     PREFECT,
@@ -109,6 +111,17 @@ def running(root: Path = Path()) -> dict[str, Service]:
     return {name: found for name in (*OWN, *GATEWAYS) if (found := find_service(name, root))}
 
 
+def absent_servers(present: Iterable[str], root: Path = Path()) -> list[str]:
+    """Return the servers that should run and are not among those present: the stack's own, and its gateways."""
+    return sorted(set(_due(root)) - set(present))
+
+
+def start_command(absent: Iterable[str]) -> str:
+    """Return the command that starts what is absent."""
+    names = set(absent)
+    return "towpath stack up" + "".join(f" --gateway {e.value}" for e in Environment if gateway_service(e) in names)
+
+
 def stack_views(root: Path = Path()) -> tuple[StackView, ...]:
     """Return every server of the stack that runs, and whether it answers now."""
     settings = state.read_settings(root)
@@ -136,6 +149,7 @@ def _start_all(gateways: Sequence[Environment], root: Path) -> Stack:
     state.take_over(_dvc_remote(settings, objects), root)
     state.write_environment(variables, root)
     os.environ.update(variables)  # also where they are those of a start before
+    state.add_gateways(gateways, root)
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(_start_gateways, gateways, root)
         notes += _start_worker(variables, root)
@@ -182,16 +196,23 @@ def _stop_all(root: Path, *, keep: bool) -> list[Service]:
         saved_objects.save(settings, services[OBJECT_STORE], root)
     _stop_together([each for name, each in services.items() if name in (POSTGRESQL, OBJECT_STORE)], root)
     stopped = list(services.values())
+    names = {*_due(root), *services}
     state.forget_environment(root)
+    state.forget_gateways(root)
     state.hand_back(root)
-    for name in (*OWN, *(service.name for service in stopped)):
+    for name in names:
         (root / SERVICES / f"{name}.log").unlink(missing_ok=True)
         (root / LOCKS / f"service-{name}.lock").unlink(missing_ok=True)
     if not keep:
         if settings:
+            state.forget_figures(FIGURES, root)
             shutil.rmtree(settings.database_folder, ignore_errors=True)
         shutil.rmtree(root / STACK, ignore_errors=True)
     return stopped
+
+
+def _due(root: Path) -> tuple[str, ...]:
+    return (*OWN, *(gateway_service(env) for env in state.read_gateways(root)))
 
 
 def _stop(service: Service, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the stack keeps in its folder: ports, credentials, what it put aside, and how other commands find it.
+"""What the stack keeps in its folder: credentials, its gateways, what it put aside, how other commands find it.
 
 Starts nothing. While the stack is up, the laptop's routing state is put aside and comes back afterwards: its revisions
 belong to another ledger, and a gateway refuses a ledger whose revisions are lower than those it has seen.
@@ -6,15 +6,18 @@ belong to another ledger, and a gateway refuses a ledger whose revisions are low
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.stage.files import write_json
 from components.types import record
+from components.types.release import Environment
 from pipelines.state import STATE
 
 STACK = STATE / "stack"
@@ -27,6 +30,7 @@ OWNER = "towpath"
 """The superuser of the stack's own PostgreSQL; each database has an owner of its own name besides."""
 
 _SETTINGS, _ENVIRONMENT = STACK / "settings.json", STACK / "environment.json"
+_GATEWAYS = STACK / "gateways.json"
 _ROUTING = ("gateway", "environments")
 
 
@@ -80,6 +84,34 @@ def adopt_stack(environment: MutableMapping[str, str] = os.environ, root: Path =
 def forget_environment(root: Path = Path()) -> None:
     """Let commands use the laptop's own servers again."""
     (root / _ENVIRONMENT).unlink(missing_ok=True)
+
+
+def add_gateways(environments: Iterable[Environment], root: Path = Path()) -> None:
+    """Keep which environments' gateways were asked for, beside those before: one that died is missed by this alone."""
+    asked = {*read_gateways(root), *environments}
+    write_json(root / _GATEWAYS, [env.value for env in Environment if env in asked])
+
+
+def read_gateways(root: Path = Path()) -> tuple[Environment, ...]:
+    """Return the environments whose gateways were asked for since the stack came up."""
+    try:
+        return tuple(Environment(name) for name in json.loads((root / _GATEWAYS).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()
+
+
+def forget_gateways(root: Path = Path()) -> None:
+    """Ask for no gateway any more."""
+    (root / _GATEWAYS).unlink(missing_ok=True)
+
+
+def forget_figures(folders: Iterable[Path], root: Path = Path()) -> None:
+    """Delete what was left for Prometheus since the stack's first start; what is older is the laptop's."""
+    began_at = (root / _SETTINGS).stat().st_mtime
+    for path in [path for folder in folders for path in (root / folder).rglob("*.prom")]:
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime >= began_at:
+                path.unlink()
 
 
 def write_private(path: Path, text: str) -> None:
