@@ -20,8 +20,8 @@ from pipelines.release.environment_config import ProcessTargetSection
 from pipelines.release.environments import GATEWAY_TOKEN_VARIABLE, EnvironmentConfig, load_environment
 from pipelines.release.requests import read_signature, request_body, split_rows
 from pipelines.release.snapshot import write_snapshot
-from pipelines.services.local import gateway_launch
-from pipelines.services.process import Service, start_service
+from pipelines.services.local import gateway_launch, gateway_service
+from pipelines.services.process import Service, find_service, start_service
 from pipelines.state import bare_environment
 
 LOCAL = Environment.LOCAL.value
@@ -90,7 +90,7 @@ def ask(model: str, root: Path = Path(), env: str = LOCAL) -> Answer:
         UnknownNameError: the model has nothing stable there.
     """
     where = load_environment(env, root)
-    url = where.gateway_url()
+    url = _running_url(where, model)
     number = where.ledger().slot(model, where.name).stable
     if number is None:
         raise UnknownNameError(f"{model} has no stable version in {env} yet; {_first_step(where, model)}")
@@ -104,6 +104,19 @@ def ask(model: str, root: Path = Path(), env: str = LOCAL) -> Answer:
     outputs = {output["name"]: output["data"] for output in answer["outputs"]}
     shown = {name: row[name] for spec in signature.inputs for name in spec.columns}
     return Answer(url + path, number, shown, outputs, label, seconds * 1000)
+
+
+def _running_url(env: EnvironmentConfig, model: str) -> str:
+    """Return where an environment's gateway answers; where none runs, the error names those that do run here."""
+    try:
+        return env.gateway_url()
+    except InfrastructureError as error:
+        running = [each.value for each in Environment if find_service(gateway_service(each), env.root)]
+        if not running:
+            raise
+        raise InfrastructureError(
+            f"{error}; gateways run here for: {', '.join(running)} (`towpath ask {model} --env {running[0]}`)"
+        ) from error
 
 
 def _prepare(env: EnvironmentConfig, model: str | None) -> bool:

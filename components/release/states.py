@@ -258,8 +258,9 @@ def _placements(event: Event) -> tuple[Placement, Placement]:
 
 
 def _waiting(plan: ReleasePlan, slot: Slot, hold: Hold) -> str:
-    missing = "; ".join(reason for verdict in hold.verdicts if not verdict.passed for reason in verdict.reasons)
-    told = "; ".join(reason for verdict in hold.verdicts for reason in verdict.reasons)
+    # two gates may lack the same thing, which is said once
+    missing = "; ".join(dict.fromkeys(said for each in hold.verdicts if not each.passed for said in each.reasons))
+    told = "; ".join(dict.fromkeys(said for each in hold.verdicts for said in each.reasons))
     version = on_its_way(slot)
     if version is None:
         return missing or told or f"nothing of {slot.model} stands in {slot.env} yet"

@@ -21,6 +21,7 @@ from pipelines.cli.output import (
 if TYPE_CHECKING:
     from components.types.release_view import ModelView
     from pipelines.release.environments import EnvironmentConfig
+    from pipelines.release.view_asking import Asker
 
 EnvOption = Annotated[str, typer.Option("--env", help="The environment: local, staging or production.")]
 _HEADINGS = ("environment", "rev", "stable", "on its way", "share", "previous", "what comes next")
@@ -37,15 +38,17 @@ def releases(
     """Show where a model's versions stand in every environment, and what comes next."""
     from components.types.release import Environment
     from pipelines.release.environments import load_environment
+    from pipelines.release.view_asking import Asker
 
     environments = [load_environment(each.value) for each in Environment]
+    askers = [Asker(env, model) for env in environments]
     if not watch:
-        views = _views(environments, model)
+        views = _asked_views(askers)
         print_json(views) if json else print_table(_HEADINGS, [_row(view) for view in views], title=model)
     elif json:
         _watch_as_json(environments, model)
     else:
-        _watch_as_table(environments, model)
+        _watch_as_table(askers, model)
 
 
 def explain_release(model: str, env: EnvOption = "production", json: JsonOption = False) -> None:
@@ -77,30 +80,32 @@ def add_commands(app: typer.Typer) -> None:
     app.command("explain-release")(explain_release)
 
 
-def _views(environments: list[EnvironmentConfig], model: str) -> list[ModelView]:
-    from pipelines.release.view import known_model_view
+def _asked_views(askers: list[Asker]) -> list[ModelView]:
+    from pipelines.release.view import asked_model_view
 
-    return [known_model_view(env, model) for env in environments]
+    return [asked_model_view(asker) for asker in askers]
 
 
 def _watch_as_json(environments: list[EnvironmentConfig], model: str) -> None:
-    """Print one line of JSON now, and one whenever something is different."""
+    """Print one line of JSON now, and one whenever the ledger says something else; figures change with each request."""
+    from pipelines.release.view import known_model_view
+
     said: list[ModelView] = []
     while True:
-        views = _views(environments, model)
+        views = [known_model_view(env, model) for env in environments]
         if views != said:
             print_json_line(views)
             said = views
         time.sleep(_REFRESH_S)
 
 
-def _watch_as_table(environments: list[EnvironmentConfig], model: str) -> None:
+def _watch_as_table(askers: list[Asker], model: str) -> None:
     from rich.console import Console
     from rich.live import Live
 
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
-            views = _views(environments, model)
+            views = _asked_views(askers)
             live.update(make_table(_HEADINGS, [_row(view) for view in views], model), refresh=True)
             time.sleep(_REFRESH_S)
 

@@ -28,6 +28,7 @@ from pipelines.release.observe import (
     stored_plan,
     subject_of,
 )
+from pipelines.release.view_asking import Asker, without_servers
 
 VIEW_FILE = "release-view.json"
 LOCK_WAIT_S = 10.0
@@ -88,6 +89,21 @@ def known_model_view(env: EnvironmentConfig, model: str) -> ModelView:
     return model_view(env, model)
 
 
+def asked_model_view(asker: Asker) -> ModelView:
+    """Return one model as the ledger has it, judged by what its servers say; those that say nothing are no error.
+
+    Raises:
+        UnknownNameError: nobody knows the model.
+        InfrastructureError: the ledger cannot be reached.
+    """
+    env, model = asker.env, asker.model
+    _require_known(env, model)
+    slot = env.ledger().slot(model, env.name)
+    number = subject_of(slot)
+    seen = None if number is None else asker.about(slot, stored_plan(env, slot, number)[1])
+    return _explained(env, model, seen).view
+
+
 def explain(env: EnvironmentConfig, model: str) -> Explanation:
     """Return one model with what its servers say now, and what a tick would do.
 
@@ -120,6 +136,8 @@ def _explained(env: EnvironmentConfig, model: str, seen: Observation | None) -> 
             trouble = keep_observation(env, slot, version, seen, plan.pause.metric_errors, store=False)
         evidence = rollout_evidence(env, slot, version, events, seen=seen, trouble=trouble)
         action = next_action(plan, slot, evidence)
+        why = _not_asked(env, model) if seen is None else seen.problem
+        action = without_servers(action, why) if why else action
         verdicts = action.verdicts or _judged_last(ledger.newest_evidence(version, env.name).get("decision"))
         doing, next_step = _doing(action), describe(plan, slot, action)
         if env.name is Environment.LOCAL and slot.candidate is not None:
@@ -136,6 +154,10 @@ def _view_or_trouble(env: EnvironmentConfig, slot: Slot) -> ModelView:
         raise
     except Exception as error:  # whatever a damaged row of one model leads to
         return _view(slot, (), (), (), (), f"what is recorded of {slot.model} cannot be shown: {error}", "")
+
+
+def _not_asked(env: EnvironmentConfig, model: str) -> str:
+    return f"the servers were not asked here; `towpath explain-release {model} --env {env.name.value}` asks them"
 
 
 def _require_known(env: EnvironmentConfig, model: str) -> None:

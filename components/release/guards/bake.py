@@ -40,7 +40,8 @@ def _finding(bake: BakeSection, slot: Slot, evidence: RolloutEvidence, window: f
     health = evidence.stable_health.get(window)
     rate = _rate(bake, slot, health)
     if health is None or rate is None:
-        return Finding(False, f"the health of version {slot.stable} over {number(window)} s is not known")
+        said = f"the health of version {slot.stable} over {number(window)} s is not known; is the gateway up?"
+        return Finding(False, said)
     said = (
         f"burn rate over {number(window)} s: {number(rate)} ({_failures(health):,} of {health.requests:,} failed), "
         f"rolled back from {number(bake.burn_rate)} in both windows with {bake.min_failures} failures"

@@ -250,7 +250,7 @@ class TestBakeTime:
     def test_unknown_health_moves_nothing_and_is_told(self) -> None:
         action = next_action(PLAN, self.HERE, evidence(self.HERE, stable_health={}))
         assert isinstance(action, Hold)
-        assert "is not known" in describe(PLAN, self.HERE, action)
+        assert "is not known; is the gateway up?" in describe(PLAN, self.HERE, action)
 
     def test_an_empty_slot_holds(self) -> None:
         empty = slot(rev=0, stable=None, previous=None)

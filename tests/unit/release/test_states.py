@@ -299,6 +299,11 @@ class TestDescribing:
         said = describe(PLAN, slot(shadow=NEW), Hold((self.PASSED, self.REFUSED)))
         assert said == "version 4 goes to canary:5 next; missing: since the commit: 3 s, at least 1,800 s needed"
 
+    def test_what_two_gates_lack_is_said_once(self) -> None:
+        lacking = Verdict("ramp", False, self.REFUSED.reasons)
+        said = describe(PLAN, slot(shadow=NEW), Hold((self.REFUSED, lacking)))
+        assert said == "version 4 goes to canary:5 next; missing: since the commit: 3 s, at least 1,800 s needed"
+
     def test_a_pause_says_that_a_person_is_needed(self) -> None:
         said = describe(PLAN, slot(canary=NEW, weight=5, paused=True), Hold((self.PASSED,), needs_person=True))
         assert "waits for a person to resume or abort it" in said
