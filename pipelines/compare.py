@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from components.registry.registry import Registry
 from components.release.peek import peek
 from components.types import record
-from components.types.evaluation import EVALUATION_FILE, Evaluation
+from components.types.dataset import Task
+from components.types.evaluation import EVALUATION_FILE, METRIC_DIRECTIONS, Evaluation
 from components.types.release import Environment
 from components.types.training import RESULT_FILE, TrainingResult
 from pipelines.config import load_model
@@ -90,9 +91,18 @@ def compare(model: str, root: Path = Path()) -> Comparison:
     task = config.model.features.task
     primary = config.model.evaluation.primary_for(task)
     trainings = tuple(_training(model, name, root) for name in config.trainings)
-    named = {name: None for training in trainings for name in training.metrics}
-    metrics = tuple(sorted(named, key=lambda name: name != primary))[:SHOWN_METRICS]
-    return Comparison(model, metrics, trainings, tuple(_versions(model, root)))
+    versions = tuple(_versions(model, root))
+    return Comparison(model, shown_metrics(task, primary, trainings, versions), trainings, versions)
+
+
+def shown_metrics(
+    task: Task, primary: str, trainings: Sequence[ComparedTraining], versions: Sequence[ComparedVersion]
+) -> tuple[str, ...]:
+    """Return which metrics are columns, the primary one first: the trainings', else those that versions have."""
+    named = [name for training in trainings for name in training.metrics]
+    if not named:  # schedules train in checkouts of their own, and then only the versions have figures here
+        named = [name for name in METRIC_DIRECTIONS[task] if any(name in version.metrics for version in versions)]
+    return tuple(sorted(dict.fromkeys(named), key=lambda name: name != primary))[:SHOWN_METRICS]
 
 
 def _training(model: str, training: str, root: Path) -> ComparedTraining:

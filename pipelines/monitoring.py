@@ -7,6 +7,7 @@ MLflow, and the command `towpath monitor` ends with 4. The flow fails where it c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import flow, task
@@ -18,6 +19,7 @@ from pipelines.config import model_names
 from pipelines.release.environments import EnvironmentConfig, load_environment
 from pipelines.release.own import own_environments
 from pipelines.retrying import TASK_OPTIONS
+from pipelines.watch.gateways import is_served
 from pipelines.watch.look import begin
 from pipelines.watch.publish import WrittenReport
 from pipelines.watch.run import Looked, Work
@@ -46,7 +48,8 @@ def monitoring_flow(
 
     Args:
         models: The models; empty for all that are configured.
-        environments: Where; empty for all that are this installation's.
+        environments: Where; empty for all that are this installation's. One that nobody ever served from is no alarm
+            then, as it is where it is named.
         window: How far back to look instead of as each model is configured: ``30m``, ``1h``, ``7d``.
         since: The first moment to look at instead, in ISO 8601; without a zone it is UTC.
 
@@ -67,7 +70,8 @@ def monitoring_flow(
             continue
         for model in chosen:
             try:
-                looked.append(_look_at(Work(begin(env, model, start, window))))
+                watch = replace(begin(env, model, start, window), is_served=bool(environments) or is_served(env))
+                looked.append(_look_at(Work(watch)))
             except TowpathError as error:
                 failed.append(f"{model} in {name}: {error}")
     failed += [f"{each.report.model} in {each.report.environment}: {said}" for each in looked for said in each.problems]

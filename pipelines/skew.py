@@ -63,7 +63,7 @@ def find_skew(env: EnvironmentConfig, request: SkewRequest, tell: Callable[[str]
     """
     recorded = _version(env.ledger(), env, request)
     prepared = env.root / "out" / request.model / "prepared"
-    spec = read_spec(prepared)
+    spec = read_spec(prepared, request.model)
     if spec.dataset_digest != recorded.dataset_digest:
         raise BadInputError(
             f"version {recorded.version} of {request.model} learned from data {recorded.dataset_digest[:12]}, and "

@@ -43,8 +43,8 @@ def comparable_inputs(spec: PreparedSpec) -> tuple[InputSpec, ...]:
     return found
 
 
-def read_spec(prepared: Path) -> PreparedSpec:
-    """Return what the prepare stage wrote.
+def read_spec(prepared: Path, model: str) -> PreparedSpec:
+    """Return what the prepare stage wrote about a model's rows.
 
     Raises:
         BadInputError: it never ran.
@@ -52,7 +52,10 @@ def read_spec(prepared: Path) -> PreparedSpec:
     """
     path = prepared / PREPARED_FILE
     if not path.is_file():
-        raise BadInputError(f"{path} is missing, so there are no training rows to compare with; run the model first")
+        raise BadInputError(
+            f"{path} is missing, so there are no training rows to compare with (a scheduled training leaves them in a "
+            f"checkout of its own); `towpath run {model} --no-register` makes them here, at the commit of that version"
+        )
     try:
         return record.read(PreparedSpec, path)
     except (OSError, ValueError) as error:

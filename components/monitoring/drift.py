@@ -56,7 +56,7 @@ def drift_finding(
     rows = max((each.rows for each in columns), default=0)
     if state is Status.INSUFFICIENT:
         few = f"{rows:,} served rows of" if rows < section.min_rows else "fewer rows than needed from the training of"
-        words = f"insufficient: {few} version {version}; drift of its {what} is judged from {section.min_rows} on"
+        words = f"{few} version {version}; drift of its {what} is judged from {section.min_rows} on"
         return Finding(kind, state, words, version)
     found = sorted((each for each in columns if each.psi is not None), key=lambda each: -(each.psi or 0.0))
     named = [each for each in found if each.status is not Status.OK] or found[:1]
@@ -72,7 +72,7 @@ def drift_finding(
 
 def no_reference(kind: FindingKind, version: int, why: str) -> Finding:
     """Return the finding where nobody knows what a version was trained on."""
-    return Finding(kind, Status.INSUFFICIENT, f"insufficient: {why}", version)
+    return Finding(kind, Status.INSUFFICIENT, why, version)
 
 
 def _status(index: float | None, section: MonitoringSection) -> Status:

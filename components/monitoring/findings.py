@@ -16,14 +16,29 @@ _CRITICAL = "critical"
 _NAMED = 3
 
 
-def volume_finding(traffic: Sequence[VersionTraffic], section: MonitoringSection, since: str) -> Finding:
-    """Return whether there was any traffic to speak of; no data is never in order."""
+def volume_finding(
+    traffic: Sequence[VersionTraffic], section: MonitoringSection, since: str, *, is_served: bool = True
+) -> Finding:
+    """Return whether there was any traffic to speak of; no data is never in order.
+
+    Args:
+        traffic: What each version answered in each role.
+        section: The bounds.
+        since: The first moment that was looked at.
+        is_served: Whether a gateway serves there, or ever did; where none did, silence is no alarm.
+    """
     asked = sum(each.requests for each in traffic if each.role != SHADOW)
     words = f"{asked:,} requests were logged since {since}"
+    if not asked and not is_served:
+        advice = (
+            "no gateway has run there yet; `towpath serve --detach` starts one, and silence is an alarm from then on"
+        )
+        return Finding(FindingKind.VOLUME, Status.INSUFFICIENT, f"{words}: {advice}")
     if asked < section.min_requests:
         expected = f"at least {section.min_requests:,} are expected"
         advice = "is the gateway up, does traffic reach it, and is `log_rate` above 0?"
-        return Finding(FindingKind.VOLUME, Status.ALARM, f"{words}, {expected}: {advice}")
+        unseen = "what is younger than a file of the log (`target.log_file_s` of the environment) is not seen yet"
+        return Finding(FindingKind.VOLUME, Status.ALARM, f"{words}, {expected}: {advice} ({unseen})")
     if not asked:
         return Finding(FindingKind.VOLUME, Status.INSUFFICIENT, f"{words}: nobody knows how the model does")
     return Finding(FindingKind.VOLUME, Status.OK, words)
@@ -51,7 +66,7 @@ def latency_findings(traffic: Sequence[VersionTraffic], section: MonitoringSecti
         assert bound is not None
         if each.requests < LEAST_REQUESTS or each.p95_ms is None:
             if each.role == _STABLE:
-                words = f"insufficient: {each.requests} requests of {_name(each)}; latency is judged from 100 on"
+                words = f"{each.requests} requests of {_name(each)}; latency is judged from 100 on"
                 yield Finding(FindingKind.LATENCY, Status.INSUFFICIENT, words, each.version)
             continue
         status = Status.OK if each.p95_ms <= bound else Status.ALARM
@@ -63,12 +78,10 @@ def quality_finding(quality: ServedQuality, section: MonitoringSection) -> Findi
     """Return whether served rows meet the suite of the training data, as far as it is about them."""
     kind, version = FindingKind.QUALITY, quality.version
     if quality.rows < section.min_rows:
-        words = (
-            f"insufficient: {quality.rows:,} rows of version {version}; quality is judged from {section.min_rows} on"
-        )
+        words = f"{quality.rows:,} rows of version {version}; quality is judged from {section.min_rows} on"
         return Finding(kind, Status.INSUFFICIENT, words, version)
     if not quality.applied:
-        words = f"insufficient: no expectation of the suite is about the columns that version {version} is asked"
+        words = f"no expectation of the suite is about the columns that version {version} is asked"
         return Finding(kind, Status.INSUFFICIENT, words, version)
     checked = f"{quality.rows:,} rows of version {version}: {quality.applied} expectations"
     if not quality.missed:
@@ -89,15 +102,13 @@ def live_finding(live: LiveMetric, allowed: float | None, section: MonitoringSec
     """
     kind, version = FindingKind.LIVE_METRIC, live.version
     if live.value is None or live.low is None or live.high is None:
-        words = f"insufficient: {live.labels} labels of version {version}, or of one class only"
+        words = f"{live.labels} labels of version {version}, or of one class only"
         advice = f"{live.metric} is judged from {section.min_labels} labels on"
         return Finding(kind, Status.INSUFFICIENT, f"{words}; {advice}", version)
     interval = f"{live.value:.4g} ({live.low:.4g} to {live.high:.4g})"
     measured = f"{live.metric} of version {version} on {live.labels:,} labels is {interval}"
     if live.reference is None or allowed is None:
-        return Finding(
-            kind, Status.INSUFFICIENT, f"insufficient: {measured}; its value on the test split is unknown", version
-        )
+        return Finding(kind, Status.INSUFFICIENT, f"{measured}; its value on the test split is unknown", version)
     is_higher = live.direction is Direction.HIGHER
     sign = 1.0 if is_higher else -1.0
     at_best = live.high if is_higher else live.low

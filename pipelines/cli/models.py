@@ -33,6 +33,8 @@ def compare(model: str, json: JsonOption = False) -> None:
         print_json(found)
         return
     print_table(("training", *found.metrics, "bytes", "product"), found.training_rows(), title=f"trainings of {model}")
+    if not any(training.metrics for training in found.trainings):
+        say("none of them ran in this folder; schedules train in checkouts of their own")
     print_table(
         ("version", "training", "framework", *found.metrics, "data", "product", "local"),
         found.version_rows(),

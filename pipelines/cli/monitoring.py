@@ -64,12 +64,19 @@ def retraining(
     if decided.causes:
         rows = [(each.kind.replace("_", " "), each.sentence) for each in decided.causes]
         print_table(("cause", "what was found"), rows)
-    verb = f"{'would ' if dry_run else ''}{decided.decision}"
+    verb = verb_of(decided.decision, dry_run=dry_run)
     say(f"{model}: {verb}{f' until {decided.until}' if decided.until else ''}: {decided.reason}")
     if decided.flow_run:
         say(f"flow run {decided.flow_run} trains it; what passes its gates becomes the challenger, and nothing moves")
     elif dry_run:
         say("nothing was changed")
+
+
+def verb_of(decision: str, *, dry_run: bool) -> str:
+    """Return a decision as the verb of a sentence: ``retrain``, ``would do nothing``."""
+    if not dry_run:
+        return decision
+    return f"would {'do nothing' if decision == 'nothing' else decision}"
 
 
 def add_commands(app: typer.Typer) -> None:

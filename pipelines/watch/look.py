@@ -52,6 +52,8 @@ class Watch:
     config: ModelConfig
     window: LogWindow
     stable: int
+    is_served: bool = True
+    """Whether a gateway serves there, or ever did."""
 
     @property
     def section(self) -> MonitoringSection:
@@ -198,7 +200,7 @@ def conclude(
         each.astimezone(UTC).isoformat(timespec="seconds") for each in (watch.window.since, watch.window.until)
     )
     findings = [
-        volume_finding(traffic, watch.section, since),
+        volume_finding(traffic, watch.section, since, is_served=watch.is_served),
         *error_findings(traffic, watch.section),
         *latency_findings(traffic, watch.section),
         *(finding for step in steps for finding in step.findings),

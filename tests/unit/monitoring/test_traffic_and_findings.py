@@ -7,6 +7,7 @@ import pytest
 
 from components.errors import DigestMismatchError
 from components.monitoring.config import MonitoringSection
+from components.monitoring.drift import no_reference
 from components.monitoring.findings import (
     error_findings,
     latency_findings,
@@ -17,6 +18,7 @@ from components.monitoring.findings import (
 from components.monitoring.traffic import PARTS, read_traffic, share_interval
 from components.types.evaluation import Direction
 from components.types.monitoring import (
+    FindingKind,
     LiveMetric,
     MissedExpectation,
     ServedQuality,
@@ -76,6 +78,28 @@ def test_nothing_logged_is_an_alarm_unless_the_model_may_be_silent(tmp_path, wri
     assert volume_finding((ARM,), SECTION, "noon").status is Status.OK
     assert volume_finding((replace(ARM, role="shadow"),), SECTION, "noon").status is Status.ALARM
     assert worst(()) is Status.INSUFFICIENT
+
+
+def test_silence_where_no_gateway_ever_ran_is_no_alarm_and_not_in_order():
+    found = volume_finding((), SECTION, "noon", is_served=False)
+    assert found.status is Status.INSUFFICIENT
+    assert "no gateway has run there yet" in found.sentence
+    assert volume_finding((ARM,), MonitoringSection(min_requests=5_000), "noon", is_served=False).status is Status.ALARM
+
+
+def test_an_alarm_about_volume_says_that_young_files_of_the_log_are_not_seen_yet():
+    assert "younger than a file of the log (`target.log_file_s`" in volume_finding((), SECTION, "noon").sentence
+
+
+def test_what_is_insufficient_is_called_so_once():
+    few = replace(ARM, requests=9)
+    (latency,) = latency_findings([few], SECTION)
+    quality = quality_finding(ServedQuality(3, 12, 0, 0, ()), SECTION)
+    live = live_finding(LiveMetric(3, "auc", 9, None, None, None, None, Direction.HIGHER), None, SECTION)
+    drift = no_reference(FindingKind.FEATURE_DRIFT, 3, "version 3 served no row in the window")
+    for found in (latency, quality, live, drift):
+        assert found.status is Status.INSUFFICIENT
+        assert "insufficient" not in found.sentence
 
 
 def test_a_file_that_is_no_parquet_is_named(write_log, tmp_path):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from components.stage.files import record_digest
 from components.types.monitoring import ColumnDrift, Finding, FindingKind, MonitoringReport, Status
+from pipelines.cli.monitoring import verb_of
 from pipelines.retraining.config import RetrainingSection
 from pipelines.retraining.decide import Attempt, Decision, History, Nothing, Retrain, Wait, decide
 from tests.monitoring_reports import report
@@ -85,10 +86,10 @@ def test_too_few_rows_another_version_or_a_warning_never_train(column: ColumnDri
 
 
 def test_what_nobody_knows_is_said_and_is_no_cause() -> None:
-    unknown = Finding(FindingKind.FEATURE_DRIFT, Status.INSUFFICIENT, "insufficient: 12 served rows", 3)
+    unknown = Finding(FindingKind.FEATURE_DRIFT, Status.INSUFFICIENT, "12 served rows of version 3", 3)
     found = decided(features=(), findings=(unknown,))
     assert isinstance(found, Nothing)
-    assert "nobody knows enough: insufficient: 12 served rows" in found.reason
+    assert "nobody knows enough: 12 served rows" in found.reason
 
 
 def test_so_many_inputs_must_have_drifted_as_the_policy_says() -> None:
@@ -158,6 +159,12 @@ def test_waiting_ends_when_it_says_so() -> None:
 def test_a_policy_may_train_beside_a_release() -> None:
     beside = RetrainingSection(wait_for_rollouts=False)
     assert isinstance(decided(policy=beside, history=replace(STABLE, rollouts=("a canary",))), Retrain)
+
+
+def test_a_decision_is_a_verb_in_what_is_said() -> None:
+    said = [verb_of(each, dry_run=True) for each in ("retrain", "wait", "nothing")]
+    assert said == ["would retrain", "would wait", "would do nothing"]
+    assert verb_of("nothing", dry_run=False) == "nothing"
 
 
 @pytest.mark.parametrize("words", [{"on": []}, {"cool_down": "soon"}, {"budget": 0}, {"cooldown": "7d"}])

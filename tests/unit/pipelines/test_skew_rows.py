@@ -180,5 +180,5 @@ def test_an_image_is_no_column_to_compare() -> None:
 
 
 def test_without_training_rows_the_model_has_to_run_first(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="run the model first"):
-        read_spec(tmp_path)
+    with pytest.raises(BadInputError, match="a scheduled training leaves them .* `towpath run rides --no-register`"):
+        read_spec(tmp_path, "rides")
