@@ -16,11 +16,12 @@ from pathlib import Path
 from components.errors import RunInterruptedError, SchemaError, UnknownNameError, ValidationRefusedError
 from components.stage.config import nearest
 from pipelines.batches.intake import hold_new, take_in
-from pipelines.batches.telling import batch_tags, require_good_news, tell_of_batches
+from pipelines.batches.telling import batch_tags, count_held, require_good_news, tell_of_batches
 from pipelines.config import ModelConfig, load_model
 from pipelines.console import RunView
-from pipelines.outcome import RunOutcome
+from pipelines.outcome import Intake, RunOutcome
 from pipelines.run_lock import alone, require_not_running
+from pipelines.schedules.checkout import from_project
 from pipelines.selection import Settled, baseline_training, settled_version, stays_out
 from pipelines.stages import Reasons, changed_stages, following, model_stages
 
@@ -150,7 +151,7 @@ def run_pipeline(request: RunRequest, view: RunView, root: Path = Path()) -> Run
             if settled is not None and not (settled.taken_back and plan.challenger):  # that one asks for a person again
                 return replace(_nothing_to_do(config.name, settled, begin), batches=intake)
         plan = replace(plan, tags={**plan.tags, **batch_tags(config.name, config.model.data, root)})
-        with _holding(config, root):
+        with _holding(config, intake, root):
             return replace(_run_flow(plan, view, root), batches=intake)
 
 
@@ -167,12 +168,14 @@ def _nothing_to_do(model: str, settled: Settled, begin: float) -> RunOutcome:
 
 
 @contextlib.contextmanager
-def _holding(config: ModelConfig, root: Path) -> Iterator[None]:
+def _holding(config: ModelConfig, intake: Intake | None, root: Path) -> Iterator[None]:
     """Put new batches into quarantine that are good by themselves, and make the dataset bad."""
     try:
         yield
     except (SchemaError, ValidationRefusedError) as error:
-        if held := hold_new(config.name, config.model.data, str(error), root):
+        reason = from_project(str(error), root)
+        if intake and (held := hold_new(config.name, config.model.data, reason, root)):
+            count_held(intake, root)
             raise ValidationRefusedError(
                 f"{error}; so what was new is QUARANTINED ({', '.join(held)}), and the next run goes on without it"
             ) from error

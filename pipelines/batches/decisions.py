@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from components.data.snapshot import source_file
@@ -51,14 +51,17 @@ def listed(model: str, root: Path = Path()) -> tuple[ListedBatch, ...]:
     """
     config = _incremental(model, root)
     ours, scheduled = _progresses(model, config, root)
-    taken = _taken_versions(ours)
+    taken, record = _taken_versions(ours), read_quarantine(model, root)
     rows = [_taken(batch, ours) for batch in _batches(ours)]
     rows += [
         _taken(batch, scheduled, "by a scheduled run")
         for batch in _batches(scheduled)
         if taken.get(batch.name) != batch.version
     ]
-    rows += [_decided(entry) for entry in read_quarantine(model, root).entries]
+    held = {(each.name, each.version) for each in record.entries if each.decision is Decision.HELD}
+    rows = [row for row in rows if row.state != "new" or (row.name, row.version) not in held]
+    rows_by_batch = {(batch.name, batch.version): batch.rows for each in (ours, scheduled) for batch in _batches(each)}
+    rows += [_decided(entry, rows_by_batch.get((entry.name, entry.version))) for entry in record.entries]
     return tuple(sorted(rows, key=lambda row: row.name))
 
 
@@ -109,8 +112,14 @@ def _version(model: str, name: str, decision: Decision, record: Quarantine, take
     known = sorted({*record.held, *(taken if decision is Decision.DROPPED else ())})
     where = "in quarantine" if decision is Decision.RELEASED else "in quarantine or in the dataset"
     raise UnknownNameError(
-        f"no batch `{name}` of {model} is {where}{nearest(name, known)}; `towpath batches list {model}` shows them"
+        f"no batch `{name}` of {model} is {where}{_meant(name, known)}; `towpath batches list {model}` shows them"
     )
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """Return the batch that is meant by the last part of its path, or the one whose name is nearest, as a question."""
+    ends = [each for each in known if name in (PurePosixPath(each).name, PurePosixPath(each).stem)]
+    return f" (did you mean `{ends[0]}`?)" if len(ends) == 1 else nearest(name, known)
 
 
 def _progresses(model: str, config: ModelConfig, root: Path) -> tuple[Progress, Progress]:
@@ -141,6 +150,6 @@ def _taken(batch: Batch, progress: Progress, *said: str) -> ListedBatch:
     return ListedBatch(batch.name, state, batch.rows, batch.version, (*notes, *said))
 
 
-def _decided(entry: Entry) -> ListedBatch:
+def _decided(entry: Entry, rows: int | None) -> ListedBatch:
     who = f"by {entry.by}, {entry.at}" if entry.by else f"since {entry.at}"
-    return ListedBatch(entry.name, entry.decision.value, None, entry.version, (*entry.reasons, who))
+    return ListedBatch(entry.name, entry.decision.value, rows, entry.version, (*entry.reasons, who))

@@ -6,12 +6,14 @@ All that is in quarantine is told at every run; who keeps a memory of what was t
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.data.config import DataSection
 from components.errors import ConfigError, ValidationRefusedError
 from components.stage.files import write_text
+from components.types.batches import Decision
 from pipelines.batches.quarantine import read_quarantine
 from pipelines.batches.watermark import progress_of
 from pipelines.console import RunView
@@ -90,6 +92,13 @@ def write_metrics(intake: Intake, root: Path = Path()) -> Path:
     path = root / STATE / "schedules" / f"batches-{intake.model}.prom"
     write_text(path, generate_latest(registry).decode())
     return path
+
+
+def count_held(intake: Intake, root: Path = Path()) -> Path:
+    """Write the figures of a look once more, with all that is in quarantine since, and return the file."""
+    entries = read_quarantine(intake.model, root).entries
+    held = tuple(BadBatch(e.name, e.version, e.reasons) for e in entries if e.decision is Decision.HELD)
+    return write_metrics(replace(intake, quarantined=(), held=held), root)
 
 
 def _send(intake: Intake, root: Path) -> list[str]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from components.types.batches import Decision
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What an incremental source's dataset is made of.")
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept with the decision.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be decided; change nothing.")]
 
 
@@ -60,6 +60,8 @@ def _decide(model: str, batch: str, decision: Decision, reason: str, *, dry_run:
     what = f"version {entry.version[:12]} of batch {batch} of {model} {would} {decision}"
     if entry.stays and decision is Decision.DROPPED:
         what += f"; version {entry.stays[:12]}, which was taken, stays: say `drop` again to drop that one too"
+    if decision is Decision.RELEASED:
+        what += "; the whole dataset with it must still meet the suite"
     finish(json, entry, f"{what}; commit data/{model}/batches.json, and `towpath run {model}` acts on it")
 
 

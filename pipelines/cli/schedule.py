@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from components.errors import BadInputError, InfrastructureError, TowpathError
-from pipelines.cli.output import JsonOption, finish, print_json, print_json_line, print_table, say
+from pipelines.cli.output import JsonOption, finish, print_json, print_json_line, print_table, say, say_all
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
 
     from pipelines.schedules.watching import Watched
 
@@ -56,6 +58,7 @@ def list_(json: JsonOption = False) -> None:
             for s in rows
         ],
     )  # fmt: skip
+    say_all(f"{s.name}: its last run did not succeed: {s.last_problem}" for s in rows if s.last_problem)
 
 
 @app.command("next")
@@ -65,15 +68,16 @@ def next_(
     json: JsonOption = False,
 ) -> None:
     """Show the times at which runs are due next; a paused schedule has none."""
-    from pipelines.schedules.deployments import deployment, deployments, next_times
+    from pipelines.schedules.deployments import deployment, deployments, is_active, next_times
 
     with prefect_client() as client:
         chosen = [deployment(client, name)] if name else [each for each, _ in deployments(client)]
         times = {each.name: [at.isoformat() for at in next_times(each, count)] for each in chosen}
     if json:
         print_json(times)
-    else:
-        print_table(("schedule", "due"), [(each, "\n".join(due) or "-") for each, due in times.items()])
+        return
+    none = {each.name: "-" if is_active(each) else "PAUSED" for each in chosen}
+    print_table(("schedule", "due"), [(each, "\n".join(due) or none[each]) for each, due in times.items()])
 
 
 @app.command()
@@ -103,8 +107,9 @@ def trigger(
         raise BadInputError(f"--at {at}: no time; write 2026-01-31T02:10:00+00:00") from error
     with prefect_client() as client:
         run = create(client, name, when)
-    found = {"flow_run_id": str(run.id), "name": run.name, "state": run.state_name}
-    finish(json, found, f"run {run.name} of {name} is {run.state_name}; a worker of the pool takes it")
+    found = {"flow_run_id": str(run.id), "name": run.name, "state": run.state_name, "log": _log(run)}
+    words = f"run {run.name} of {name} is {run.state_name}, its id is {run.id}; a worker of the pool takes it"
+    finish(json, found, f"{words}, and writes {found['log']}" if found["log"] else words)
 
 
 @app.command()
@@ -165,23 +170,54 @@ def _show(found: Watched, json: bool, *, in_a_row: bool = False) -> None:
         say("nothing new is wrong")
 
 
+def _log(run: FlowRun) -> str | None:
+    """Return where a training's run writes its log; other runs have theirs at the server alone."""
+    model: Any = run.parameters.get("model")
+    if not model:
+        return None
+    from pipelines.schedules.training import LOGS
+
+    return str(LOGS / f"{model}.log")
+
+
 @contextlib.contextmanager
 def prefect_client() -> Iterator[SyncPrefectClient]:
-    """Give a client of the server.
+    """Give a client of the server; none is started for it, for a temporary one would know of no schedule.
 
     Raises:
         InfrastructureError: no server answers.
     """
-    from pipelines.services.local import prefect_api
+    address = _prefect_address()
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with prefect_api() as address:
-        import httpx
-        from prefect.client.orchestration import get_client
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+    try:
+        with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+            yield client
+    except httpx.HTTPError as error:
+        words = str(error) or type(error).__name__
+        raise InfrastructureError(f"Prefect at {address} does not answer as it should: {words}") from error
 
-        try:
-            with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
-                yield client
-        except httpx.HTTPError as error:
-            words = str(error) or type(error).__name__
-            raise InfrastructureError(f"Prefect at {address} does not answer as it should: {words}") from error
+
+def _prefect_address() -> str:
+    """Return where the server's API is: the one that the user named, or our own that runs here.
+
+    Raises:
+        InfrastructureError: there is none.
+    """
+    from pipelines.services.local import PREFECT
+    from pipelines.services.process import find_service
+
+    if address := os.environ.get("PREFECT_API_URL"):
+        return address
+    if service := find_service(PREFECT):
+        return f"{service.url}/api"
+    from prefect.settings import PREFECT_API_URL
+
+    if address := PREFECT_API_URL.value():  # a profile, or a file of settings, may name one
+        return str(address)
+    raise InfrastructureError(
+        "no Prefect server answers: PREFECT_API_URL names none, and none of ours runs here; "
+        "`towpath up` or `towpath stack up` starts one"
+    )

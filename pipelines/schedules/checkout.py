@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from components.training.core.environment import ENVIRONMENTS_VARIABLE, environm
 from pipelines.batches.quarantine import add_decisions
 from pipelines.batches.tracked import tracked_file
 from pipelines.lineage import LOCK_FILES
-from pipelines.state import CHECKOUTS, LOCKS, STATE
+from pipelines.state import CHECKOUTS, LOCKS, REPORTS, STATE
 
 KEPT = STATE / "schedules" / "kept"
 """Per model: dvc.lock and source.json of its last good scheduled run, from which the next one goes on; of an
@@ -116,6 +117,14 @@ class Checkout:
         if done.returncode:
             words = " ".join(done.stderr.split())[-500:]
             raise InfrastructureError(f"`dvc {arguments[0]}` of {self.model} at {self.commit[:12]} failed: {words}")
+
+
+def from_project(sentence: str, folder: Path = Path()) -> str:
+    """Return a sentence whose paths of reports lead there from the project, also where `folder` is a checkout of it."""
+    state, here = (folder / STATE).resolve(), folder.resolve()
+    if not here.is_relative_to(state / CHECKOUTS.name):
+        return sentence
+    return re.sub(rf"(?<![\w./-]){REPORTS}/", f"{(STATE / here.relative_to(state) / REPORTS).as_posix()}/", sentence)
 
 
 def resolve(ref: str, root: Path = Path()) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 _PAGE = 200
+_PROBLEM_CHARACTERS = 500
 _WINDOWS = tuple(timedelta(hours=hours) for hours in (2, 26, 8 * 24, 32 * 24, 367 * 24))
 """How far to look along a schedule, the shortest first: Prefect stops at a thousand dates."""
 
@@ -39,6 +40,8 @@ class Scheduled:
     next_at: str | None
     last_state: str | None
     last_at: str | None
+    last_problem: str | None
+    """What the server says of a last run that failed."""
 
 
 def deployments(client: SyncPrefectClient) -> list[tuple[DeploymentResponse, Policy]]:
@@ -94,9 +97,17 @@ def listed(client: SyncPrefectClient) -> list[Scheduled]:
                 next_at=upcoming[0].isoformat() if upcoming else None,
                 last_state=run.state_name if run else None,
                 last_at=run.start_time.isoformat() if run and run.start_time else None,
+                last_problem=_problem(run),
             )
         )
     return rows
+
+
+def _problem(run: FlowRun | None) -> str | None:
+    """Return in one line why a run failed; None for one that did not."""
+    if run is None or run.state is None or not (run.state.is_failed() or run.state.is_crashed()):
+        return None
+    return " ".join((run.state.message or "").split())[:_PROBLEM_CHARACTERS] or None
 
 
 def latest_run(client: SyncPrefectClient, where: DeploymentResponse) -> FlowRun | None:

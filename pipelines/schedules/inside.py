@@ -19,11 +19,12 @@ def main(request: Path, answer: Path) -> int:
     quiet()
     from pipelines.console import LineView
     from pipelines.run import RunRequest, run_pipeline
+    from pipelines.schedules.checkout import from_project
 
     try:
         outcome = run_pipeline(record.read(RunRequest, request), LineView())
     except TowpathError as error:
-        write_json(answer, {"error": error_to_json(error)})
+        write_json(answer, {"error": error_to_json(type(error)(from_project(str(error))))})
         return error.exit_code
     write_json(answer, {"outcome": outcome})
     return 0

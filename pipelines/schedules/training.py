@@ -11,11 +11,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
@@ -42,6 +42,7 @@ from pipelines.state import STATE
 RUNS = STATE / "schedules" / "runs"
 LOGS = STATE / "schedules" / "logs"
 _BACK_OFF_S = (60.0, 600.0)
+_Trained: TypeAlias = tuple[dict[str, str], dict[str, str], RunOutcome]
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,11 @@ class ScheduledRun:
     """Digests of dvc.lock and of the environment's locks, before the run."""
     left: dict[str, str]
     """The same after it."""
-    outcome: RunOutcome
+    outcome: RunOutcome | None
+    """None for one that was refused or failed."""
     seconds: float
+    error: str = ""
+    """What stopped it."""
     resumes: str = ""
     """The flow run that was killed and that this one goes on from."""
     cause: Mapping[str, str] = field(default_factory=dict)
@@ -91,24 +95,43 @@ def scheduled_training(
         raise RuntimeError("a scheduled training runs in a flow run")
     run = context.flow_run
     note_labels(run, {COMMIT: commit})  # a run that goes on from this one takes the same commit
-    begun = time.monotonic()
     request = RunRequest(model, pull=True, challenger=challenger, tags=cause or {})
-    used, left, outcome = _train(request, model, commit, timeout_s)
-    done = ScheduledRun(
+    asked = ScheduledRun(
         flow_run_id=str(run.id),
         scheduled_for=run.expected_start_time.isoformat() if run.expected_start_time else "",
         model=model,
         ref=ref,
         commit=commit,
-        used=used,
-        left=left,
-        outcome=outcome,
-        seconds=time.monotonic() - begun,
+        used={},
+        left={},
+        outcome=None,
+        seconds=0.0,
         resumes=str(run.labels.get(RESUMES, "")),
         cause=cause or {},
     )
-    write_json(RUNS / f"{run.id}.json", done)
+    done = recorded(asked, lambda: _train(request, model, commit, timeout_s))
     create_markdown_artifact(_page(done), key=f"scheduled-{model}".replace("_", "-").lower())
+    return done
+
+
+def recorded(asked: ScheduledRun, train: Callable[[], _Trained]) -> ScheduledRun:
+    """Train, and write the run's record however it ended.
+
+    Args:
+        asked: The record as far as it is known before.
+        train: What returns the digests before and after, and the outcome.
+
+    Raises:
+        TowpathError: what stopped it.
+    """
+    begun, path = time.monotonic(), RUNS / f"{asked.flow_run_id}.json"
+    try:
+        used, left, outcome = train()
+    except TowpathError as error:
+        write_json(path, replace(asked, error=str(error), seconds=time.monotonic() - begun))
+        raise
+    done = replace(asked, used=used, left=left, outcome=outcome, seconds=time.monotonic() - begun)
+    write_json(path, done)
     return done
 
 
@@ -121,10 +144,8 @@ def scheduled_training(
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def _train(
-    request: RunRequest, model: str, commit: str, timeout_s: int
-) -> tuple[dict[str, str], dict[str, str], RunOutcome]:
-    with open_checkout(model, commit) as checkout:
+def _train(request: RunRequest, model: str, commit: str, timeout_s: int) -> _Trained:
+    with open_checkout(model, commit) as checkout, _last_words(checkout):
         checkout.pull()
         used = checkout.digests()
         try:
@@ -138,6 +159,24 @@ def _train(
         return used, checkout.digests(), outcome
 
 
+@contextlib.contextmanager
+def _last_words(checkout: Checkout) -> Iterator[None]:
+    """Begin the model's log anew, and let its last line say what stopped the run."""
+    log = _log(checkout)
+    log.unlink(missing_ok=True)
+    try:
+        yield
+    except TowpathError as error:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as output:
+            output.write(f"towpath: {error}\n")
+        raise
+
+
+def _log(checkout: Checkout) -> Path:
+    return checkout.root / LOGS / f"{checkout.model}.log"
+
+
 def run_inside(checkout: Checkout, request: RunRequest, timeout_s: float) -> RunOutcome:
     """Run what is asked for in its checkout, in a process that does not outlive this one.
 
@@ -146,7 +185,7 @@ def run_inside(checkout: Checkout, request: RunRequest, timeout_s: float) -> Run
         StageTimeoutError: it ran too long and was killed.
         StageFailedError: it died without a report; the message names its log.
     """
-    log = checkout.root / LOGS / f"{checkout.model}.log"
+    log = _log(checkout)
     log.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="towpath-scheduled-") as folder:
         asked, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
@@ -195,12 +234,14 @@ def _stands(outcome: RunOutcome) -> str:
 
 def _page(done: ScheduledRun) -> str:
     """Return the record for Prefect's own page."""
+    outcome = done.outcome
+    assert outcome is not None
     rows = {
         "model": done.model,
         "commit": f"{done.commit} (`{done.ref}`)",
-        "winner": done.outcome.winner or "nothing to do",
-        "version": f"{done.outcome.version}{_stands(done.outcome)}",
-        "MLflow run": done.outcome.mlflow_run_id or "-",
+        "winner": outcome.winner or "nothing to do",
+        "version": f"{outcome.version}{_stands(outcome)}",
+        "MLflow run": outcome.mlflow_run_id or "-",
         **{f"{name} before": digest[:16] for name, digest in done.used.items()},
         **{f"{name} after": digest[:16] for name, digest in done.left.items()},
         "goes on from": done.resumes or "-",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from components.errors import FaultError, UnknownNameError
+from components.errors import FaultError, UnknownNameError, ValidationRefusedError
 from components.stage.files import write_json
 from components.types.batches import Batch, BatchedSource, Decision, Unit
 from pipelines.batches.decisions import decide, listed
@@ -18,6 +19,11 @@ from pipelines.batches.quarantine import (
     put_decision,
     read_quarantine,
 )
+from pipelines.batches.telling import write_metrics
+from pipelines.cli.batches import app
+from pipelines.config import load_model
+from pipelines.outcome import Intake
+from pipelines.run import _holding
 from pipelines.schedules.checkout import KEPT
 
 HELD = Entry("a", "1", Decision.HELD, at="2026-01-02")
@@ -88,15 +94,65 @@ def probed(path: Path, **versions: str) -> None:
     write_json(path, BatchedSource("files", "/landing/*.csv", Unit.FILE, batches, tuple(versions)))
 
 
-def test_what_scheduled_runs_took_is_listed_and_can_be_dropped(tmp_path: Path) -> None:
+@pytest.fixture
+def incremental(tmp_path: Path) -> Path:
     (tmp_path / "pipelines/configs").mkdir(parents=True)
     (tmp_path / "pipelines/configs/boxes.yaml").write_text(CONFIG)
-    probed(tmp_path / "data/boxes/source.json", a="1", b="1")
-    probed(tmp_path / KEPT / "boxes/source.json", a="1", b="2", c="1")
-    rows = [(each.name, each.version, each.notes) for each in listed("boxes", tmp_path)]
+    return tmp_path
+
+
+def test_what_is_held_with_the_whole_is_listed_once_and_not_as_new(incremental: Path) -> None:
+    probed(incremental / "data/boxes/source.json", a="1")
+    probed(incremental / KEPT / "boxes/source.json", a="1", b="1")
+    before = [(each.name, each.state) for each in listed("boxes", incremental)]
+    assert before == [("a", "new"), ("b", "new")]
+    held = (Entry("a", "1", Decision.HELD), Entry("b", "1", Decision.HELD))
+    change_quarantine("boxes", lambda record: record.put(*held), incremental)
+    rows = [(each.name, each.state, each.rows) for each in listed("boxes", incremental)]
+    assert rows == [("a", "held", 10), ("b", "held", 10)]
+
+
+@pytest.mark.parametrize("name", ["1.csv", "1", "day/1.cvs"])
+def test_a_batch_named_by_the_end_of_its_path_is_asked_about(name: str, incremental: Path) -> None:
+    probed(incremental / "data/boxes/source.json", **{"lake/day/1.csv": "1"})
+    with pytest.raises(UnknownNameError, match=r"did you mean `lake/day/1\.csv`"):
+        decide("boxes", name, Decision.DROPPED, "spoilt", incremental)
+
+
+def test_a_release_says_that_the_whole_must_still_meet_the_suite(
+    incremental: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_quarantine("boxes", lambda record: record.put(HELD), incremental)
+    monkeypatch.chdir(incremental)
+    done = CliRunner().invoke(app, ["release", "boxes", "a", "-m", "a busy day"])
+    assert done.exit_code == 0
+    assert "is released; the whole dataset with it must still meet the suite; commit" in done.stderr
+
+
+def test_what_is_held_with_the_whole_is_in_the_figures_at_once(incremental: Path) -> None:
+    batches = tuple(Batch(name, "1", (), 10) for name in "ab")
+    path = incremental / "data/boxes/source.json"
+    path.parent.mkdir(parents=True)
+    write_json(path, BatchedSource("files", "/landing/*.csv", Unit.FILE, batches, ("b",)))
+    write_json(path.with_name("expectations.json"), {})
+    intake = Intake("boxes", 2, 20, ("b",), (), (), (), (), (), 0)
+    figures = write_metrics(intake, incremental)
+    assert 'towpath_batches_quarantined{model="boxes"} 0.0' in figures.read_text()
+    with (
+        pytest.raises(ValidationRefusedError, match=r"so what was new is QUARANTINED \(b\)"),
+        _holding(load_model("boxes", incremental), intake, incremental),
+    ):
+        raise ValidationRefusedError("the dataset was refused")
+    assert 'towpath_batches_quarantined{model="boxes"} 1.0' in figures.read_text()
+
+
+def test_what_scheduled_runs_took_is_listed_and_can_be_dropped(incremental: Path) -> None:
+    probed(incremental / "data/boxes/source.json", a="1", b="1")
+    probed(incremental / KEPT / "boxes/source.json", a="1", b="2", c="1")
+    rows = [(each.name, each.version, each.notes) for each in listed("boxes", incremental)]
     scheduled = ("by a scheduled run",)
     assert rows == [("a", "1", ()), ("b", "1", ()), ("b", "2", scheduled), ("c", "1", scheduled)]
     for name, version in (("b", "2"), ("c", "1")):
-        assert decide("boxes", name, Decision.DROPPED, "spoilt", tmp_path).version == version
+        assert decide("boxes", name, Decision.DROPPED, "spoilt", incremental).version == version
     with pytest.raises(UnknownNameError, match="no batch `d` of boxes is in quarantine or in the dataset"):
-        decide("boxes", "d", Decision.DROPPED, "spoilt", tmp_path)
+        decide("boxes", "d", Decision.DROPPED, "spoilt", incremental)
