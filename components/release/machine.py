@@ -181,4 +181,4 @@ def _no_such_step(plan: ReleasePlan, slot: Slot) -> Verdict:
 
 
 def _against(verdicts: Iterable[Verdict]) -> str:
-    return "; ".join(dict.fromkeys(said for each in verdicts if not each.passed for said in each.reasons))
+    return states.reasons(each for each in verdicts if not each.passed)

@@ -12,6 +12,7 @@ from components.errors import BadInputError, ConflictError, GateRefusedError, Un
 from components.release.plan import ReleasePlan
 from components.release.records import Event, Placement, RecordedVersion, Slot, VersionState
 from components.release.rollout import ROLLBACK, ROLLED_BACK, Action, Advance, Hold, Pause, RollBack
+from components.types.evaluation import Verdict
 from components.types.record import load
 from components.types.release import Environment
 
@@ -257,10 +258,13 @@ def _placements(event: Event) -> tuple[Placement, Placement]:
     return load(Placement, json.loads(event.from_slot)), load(Placement, json.loads(event.to_slot))
 
 
+def reasons(verdicts: Iterable[Verdict]) -> str:
+    """Return what gates said, in one sentence: two of them may say the same, which stands there once."""
+    return "; ".join(dict.fromkeys(said for each in verdicts for said in each.reasons))
+
+
 def _waiting(plan: ReleasePlan, slot: Slot, hold: Hold) -> str:
-    # two gates may lack the same thing, which is said once
-    missing = "; ".join(dict.fromkeys(said for each in hold.verdicts if not each.passed for said in each.reasons))
-    told = "; ".join(dict.fromkeys(said for each in hold.verdicts for said in each.reasons))
+    missing, told = reasons(each for each in hold.verdicts if not each.passed), reasons(hold.verdicts)
     version = on_its_way(slot)
     if version is None:
         return missing or told or f"nothing of {slot.model} stands in {slot.env} yet"

@@ -126,13 +126,18 @@ class EnvironmentConfig:
         """Return its running gateway."""
         return find_service(self.service, self.root)
 
+    @property
+    def gateway_variable(self) -> str:
+        """The environment variable that names its gateway's address, where that is elsewhere."""
+        return f"TOWPATH_{self.name.value.upper()}_GATEWAY_URL"
+
     def gateway_url(self) -> str:
         """Return where its gateway answers: ``TOWPATH_<ENVIRONMENT>_GATEWAY_URL``, else this machine's own.
 
         Raises:
             InfrastructureError: it does not run.
         """
-        if elsewhere := os.environ.get(f"TOWPATH_{self.name.value.upper()}_GATEWAY_URL"):
+        if elsewhere := os.environ.get(self.gateway_variable):
             return elsewhere.rstrip("/")
         if (running := self.gateway()) is None:
             option = "" if self.name is Environment.LOCAL else f" --env {self.name.value}"

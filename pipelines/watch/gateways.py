@@ -8,8 +8,6 @@ from components.types.release import Environment
 from pipelines.release.environment_config import ProcessTargetSection
 from pipelines.release.environments import EnvironmentConfig
 
-_ELSEWHERE = "TOWPATH_LOCAL_GATEWAY_URL"
-
 
 def is_served(env: EnvironmentConfig) -> bool:
     """Return whether silence in an environment means that something is wrong; only in `local` it may mean nothing.
@@ -20,4 +18,4 @@ def is_served(env: EnvironmentConfig) -> bool:
     """
     if env.name is not Environment.LOCAL or not isinstance(env.section.target, ProcessTargetSection):
         return True
-    return bool(os.environ.get(_ELSEWHERE)) or env.board_dir.exists() or env.log_dir.exists()
+    return bool(os.environ.get(env.gateway_variable)) or env.board_dir.exists() or env.log_dir.exists()
