@@ -99,6 +99,7 @@ class Keeper:
                 lane.send(frame, stop)
                 answer = lane.receive(stop)
             except LaneEndedError:
+                lane.close()
                 self._lost(server)
                 if server.was_ended and not has_tried:
                     continue  # another prediction hung, which says nothing about this one
@@ -170,7 +171,9 @@ class Keeper:
 
     def _give_back(self, server: Server, lane: Lane) -> None:
         with self._changed:
-            if not server.is_gone:
+            if server.is_gone:
+                lane.close()
+            else:
                 server.free.append(lane)
                 self._changed.notify()
 
@@ -180,7 +183,9 @@ class Keeper:
         def wait_out() -> None:
             if lane.has_answer_within(GRACE_S):
                 self._give_back(server, lane)
-            elif not server.is_gone:
+                return
+            lane.close()
+            if not server.is_gone:
                 server.was_ended = True
                 self._lost(server)
 

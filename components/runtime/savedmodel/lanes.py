@@ -5,6 +5,7 @@ Whoever waits for an answer looks for its stop from time to time, since a server
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
@@ -84,8 +85,13 @@ class Lane:
             return False
         return True
 
+    def end(self) -> None:
+        """Have whoever uses the lane hear that the server is gone; the socket stays theirs until they close it."""
+        with contextlib.suppress(OSError):  # the other side is closed already
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Give the socket back."""
+        """Give the socket back; only for who has the lane, since the system may give its number away at once."""
         self._socket.close()
 
     def _send_rest(self, stop: Stop) -> None:

@@ -40,6 +40,8 @@ class Server:
         self._host = shared_host()
         pairs = [socket.socketpair() for _ in range(lanes)]
         self._lanes = [Lane(ours) for ours, _ in pairs]
+        self.free = list(self._lanes)
+        """The lanes that nobody uses."""
         try:
             self._number = self._host.serve(directory, threads, [theirs for _, theirs in pairs], self._hear)
         except FaultError:
@@ -48,8 +50,6 @@ class Server:
         finally:
             for _, theirs in pairs:
                 theirs.close()
-        self.free = list(self._lanes)
-        """The lanes that nobody uses."""
         self.born_s = time.monotonic()
         self.is_gone = False
         self.was_ended = False
@@ -90,11 +90,13 @@ class Server:
         return f"ended with exit code {code}"
 
     def end(self) -> None:
-        """End it at once, and give its lanes back."""
+        """End it at once; whoever uses a lane hears of it, and closes it."""
         if hasattr(self, "_number"):
             self._host.kill(self._number)
         for lane in self._lanes:
-            lane.close()
+            lane.end()
+        while self.free:
+            self.free.pop().close()
 
     def _hear(self, code: int | None) -> None:
         self._exit_code = code

@@ -7,7 +7,7 @@ import pytest
 
 from components.runtime.savedmodel import frames
 from components.runtime.savedmodel.keeper import Wish
-from components.runtime.savedmodel.lanes import Lane, LaneStoppedError
+from components.runtime.savedmodel.lanes import Lane, LaneEndedError, LaneStoppedError
 
 
 @pytest.fixture
@@ -56,3 +56,36 @@ def test_a_request_of_which_a_part_was_sent_is_sent_to_its_end(pair):
     assert lane.has_answer_within(10)
     server.join()
     assert got == request
+
+
+class EndsIt:
+    """A stop that is not one: while a prediction looks at it, somebody else ends the lane."""
+
+    def __init__(self, lane):
+        self._lane = lane
+
+    @property
+    def terminate(self):
+        self._lane.end()
+        return False
+
+
+def test_whoever_waits_on_a_lane_that_another_one_ends_hears_that_the_server_is_gone(pair):
+    lane, _ = pair
+    with pytest.raises(LaneEndedError):
+        lane.receive(EndsIt(lane))
+
+
+def test_whoever_sends_on_a_lane_that_another_one_ends_hears_that_the_server_is_gone(pair):
+    lane, _ = pair
+    with pytest.raises(LaneEndedError):
+        lane.send(bytes(40_000_000), EndsIt(lane))
+
+
+def test_a_lane_may_be_ended_twice_and_after_it_was_closed(pair):
+    lane, theirs = pair
+    lane.end()
+    theirs.close()
+    lane.end()
+    lane.close()
+    lane.end()
