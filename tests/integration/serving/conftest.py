@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.products import image_product, mixed_product, network_product, slow_p
 from components.stage.files import write_json
 from components.types.product import ProductRef
 from components.types.release import JudgeSettings, ModelRef, ModelRoute, PlacedModel, RouterSnapshot, TrafficSplit
+from tests.serving_clients import Asker, Client
 
 ROOT = Path(__file__).resolve().parents[3]
 MAKERS = {
@@ -27,6 +29,7 @@ MAKERS = {
     "image": image_product,
     "slow": slow_product,
 }
+FAST = JudgeSettings(time_limit_s=0.25, steps=4)  # as many as the default plan has, the shadow among them
 
 
 def placed(name: str, versions: Mapping[int, ProductRef]) -> dict[str, PlacedModel]:
@@ -70,6 +73,10 @@ class Running:
 
     def status(self) -> Any:
         return self.ask("GET", "/release/status")[1]
+
+    def report(self, model: str) -> Any:
+        """Return what the judge says of a model."""
+        return self.status()["reports"][model]
 
     def is_at(self, model: str, rev: int) -> bool:
         """Whether every worker serves this revision of a model."""
@@ -165,3 +172,47 @@ def sum_versions(tmp_path: Path) -> Callable[[int], ProductRef]:
         return sum_product(tmp_path / f"sum-{version}", offset=1000.0 * version)
 
     return make
+
+
+@pytest.fixture
+def routed(running, sum_versions, tmp_path):
+    """A gateway at revision 1, all of `sum` at version 1; `move` brings it to another split."""
+    versions = {number: sum_versions(number) for number in (1, 2, 3)}
+    running.route(TrafficSplit("sum", 1, stable=1), {1: versions[1]})
+    running.start()
+
+    def move(rev, judge=FAST, products=None, **split):
+        made = TrafficSplit("sum", rev, **split)
+        running.route(made, {number: {**versions, **(products or {})}[number] for number in made.versions}, judge)
+        running.wait_for(lambda: running.is_at("sum", rev))
+        return made
+
+    clients = []
+
+    def client():
+        clients.append(Client(running.port))
+        return clients[-1]
+
+    running.move, running.versions, running.client = move, versions, client
+    yield running
+    for each in clients:
+        each.connection.close()
+
+
+@pytest.fixture
+def under_load():
+    """Clients that ask all the time; what they saw must be flawless in the end."""
+    stop, askers = threading.Event(), []
+
+    def start(port, clients=4):
+        askers.extend(Asker(port, stop) for _ in range(clients))
+        for asker in askers:
+            asker.start()
+        return askers
+
+    yield start
+    stop.set()
+    for asker in askers:
+        asker.join(20)
+    assert [wrong for asker in askers for wrong in asker.wrong] == []
+    assert sum(asker.answers for asker in askers) > 100

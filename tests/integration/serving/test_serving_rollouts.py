@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
 import os
-import signal
-import threading
 import time
 from dataclasses import replace
 
@@ -15,7 +10,7 @@ import psutil
 import pytest
 
 from components.serving.split import key_of, takes_canary
-from components.types.release import JudgeSettings, TrafficSplit
+from components.types.release import TrafficSplit
 from tests.broken_products import (
     hanging_product,
     invalid_product,
@@ -23,6 +18,8 @@ from tests.broken_products import (
     renamed_product,
     slow_above_product,
 )
+from tests.integration.serving.conftest import FAST
+from tests.serving_clients import is_right, version_of
 
 pytestmark = pytest.mark.slow
 
@@ -33,66 +30,6 @@ BREAKS = {
     "hangs": hanging_product,
     "asks for another column": renamed_product,
 }
-FAST = JudgeSettings(time_limit_s=0.25, steps=4)  # as many as the default plan has, the shadow among them
-FULL = TrafficSplit("sum", 1, stable=1)
-
-
-class Client:
-    """One connection; every answer with its headers, and how long it took."""
-
-    def __init__(self, port):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-
-    def ask(self, x, user, **headers):
-        body = json.dumps({"inputs": {"x": [x]}})
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        started = time.perf_counter()
-        self.connection.request(
-            "POST", "/models/sum/invocations", body, {"Content-Type": "application/json", "x-user-id": user, **headers}
-        )
-        response = self.connection.getresponse()
-        content = response.read()
-        return response.status, response.getheaders(), content, time.perf_counter() - started
-
-
-def version_of(headers):
-    return int(dict(headers)["x-model-version"])
-
-
-def is_right(x, headers, content):
-    """Whether prediction, body and header are of one version."""
-    answer = json.loads(content)
-    version = version_of(headers)
-    return answer["model_version"] == str(version) and answer["predictions"] == [{"prediction": x + 1000.0 * version}]
-
-
-@pytest.fixture
-def routed(running, sum_versions, tmp_path):
-    """A gateway at revision 1, all of `sum` at version 1; `move` brings it to another split."""
-    versions = {number: sum_versions(number) for number in (1, 2, 3)}
-    running.route(FULL, {1: versions[1]})
-    running.start()
-
-    def move(rev, judge=FAST, products=None, **split):
-        made = TrafficSplit("sum", rev, **split)
-        running.route(made, {number: {**versions, **(products or {})}[number] for number in made.versions}, judge)
-        running.wait_for(lambda: running.is_at("sum", rev))
-        return made
-
-    clients = []
-
-    def client():
-        clients.append(Client(running.port))
-        return clients[-1]
-
-    running.move, running.versions, running.client = move, versions, client
-    yield running
-    for each in clients:
-        each.connection.close()
-
-
-def report(running):
-    return running.status()["reports"]["sum"]
 
 
 def test_each_user_meets_one_version_and_the_canary_only_gains_users(routed):
@@ -111,7 +48,7 @@ def test_each_user_meets_one_version_and_the_canary_only_gains_users(routed):
         assert canary == {name for name in names if takes_canary(key_of(name.encode()), "sum", 2, weight)}
         assert before < canary
         before = canary
-        found = report(routed)
+        found = routed.report("sum")
         assert (found["rev"], found["weight"]) == (rev, weight)
         assert found["canary"]["users"] == len(canary)
 
@@ -131,135 +68,22 @@ def test_a_broken_canary_costs_no_client_an_answer_and_is_out_within_five_reques
     _, alone = times(0, 400)
     routed.move(2, stable=1, canary=2, weight=5, products={2: canary})
     times(10_000, 60)  # the judge learns how fast stable is
-    routed.wait_for(lambda: report(routed)["stable"]["requests"] >= 50)
+    routed.wait_for(lambda: routed.report("sum")["stable"]["requests"] >= 50)
     time.sleep(0.6)
     # stable is slower than its own 95th percentile as well, one time in twenty: so slowness takes more
     _, beside = times(20_000, 1_500 if kind == "is slow" else 600)
-    found = report(routed)
+    found = routed.report("sum")
     assert found["weight"] == 0
     assert found["breaker"] or found["alarm"]
     assert found["canary"]["requests"] <= 5 or kind == "is slow"
     assert sum(found["canary"]["bad"].values()) >= 2
     _, after = times(30_000, 200)
-    assert report(routed)["canary"]["requests"] == found["canary"]["requests"]
+    assert routed.report("sum")["canary"]["requests"] == found["canary"]["requests"]
     # who had the canary waited for it if it hung; most of the stable version's own users did not
     assert sum(seconds > FAST.time_limit_s for seconds in beside) <= len(beside) // 20
     assert beside[len(beside) // 2] < max(3 * alone[len(alone) // 2], FAST.time_limit_s / 2)
     assert after[len(after) // 2] < FAST.time_limit_s / 2
     assert routed.process.poll() is None
-
-
-@pytest.mark.parametrize("kind", ["raises", "is slow", "hangs", "asks for another column"])
-def test_answers_with_a_broken_shadow_are_byte_for_byte_those_without(routed, tmp_path, kind):
-    client = routed.client()
-
-    def answers():
-        found = []
-        for number in range(120):
-            status, headers, content, _ = client.ask(2.0, f"user-{number}", x_request_id=f"r{number}")
-            found.append((status, headers, content))
-        return found
-
-    alone = answers()
-    routed.move(2, stable=1, shadow=2, products={2: BREAKS[kind](tmp_path / "broken", 2000.0)})
-    started = time.monotonic()
-    assert answers() == alone
-    assert time.monotonic() - started < 60
-    expected = {"hangs": "timeout", "is slow": "slow"}.get(kind, "server_error")
-    routed.wait_for(lambda: report(routed)["shadow"]["bad"].get(expected, 0) > 0)
-    found = report(routed)
-    assert found["stable"]["requests"] == 120
-    assert found["stable"]["bad"].get("server_error", 0) == 0
-    assert routed.process.poll() is None
-
-
-class Asker(threading.Thread):
-    """Ask without a pause as one user after the other, and note what does not fit together."""
-
-    def __init__(self, port, stop):
-        super().__init__(daemon=True)
-        self.client = Client(port)
-        self.stop = stop
-        self.answers = 0
-        self.wrong = []
-        self.versions = set()
-        self.slowest_s = 0.0
-
-    def run(self):
-        x = 0.0
-        while not self.stop.is_set():
-            x += 1.0
-            try:
-                status, headers, content, seconds = self.client.ask(x, f"user-{x:g}-{self.name}")
-            except Exception as error:
-                self.wrong.append(repr(error))
-                return
-            if status != 200 or not is_right(x, headers, content):
-                self.wrong.append((status, x, headers, content))
-            else:
-                self.versions.add(version_of(headers))
-            self.answers += 1
-            self.slowest_s = max(self.slowest_s, seconds)
-        self.client.connection.close()
-
-
-@pytest.fixture
-def under_load():
-    """Clients that ask all the time; what they saw must be flawless in the end."""
-    stop, askers = threading.Event(), []
-
-    def start(port, clients=4):
-        askers.extend(Asker(port, stop) for _ in range(clients))
-        for asker in askers:
-            asker.start()
-        return askers
-
-    yield start
-    stop.set()
-    for asker in askers:
-        asker.join(20)
-    assert [wrong for asker in askers for wrong in asker.wrong] == []
-    assert sum(asker.answers for asker in askers) > 100
-
-
-def shadow_process(running):
-    """The process in which the shadow computes; None while there is none."""
-    for each in psutil.Process(running.process.pid).children():
-        with contextlib.suppress(psutil.NoSuchProcess):  # it went while we looked
-            if "components.serving.mirroring.child" in each.cmdline():
-                return each
-    return None
-
-
-def test_no_client_notices_that_the_shadows_process_dies_and_a_crash_stops_the_shadow(routed, under_load):
-    routed.move(2, stable=1, shadow=2)
-    under_load(routed.port, clients=2)
-    for _ in range(2):
-        routed.wait_for(lambda: shadow_process(routed) is not None)
-        before, mirrored = shadow_process(routed), report(routed)["shadow"]["mirrored"]
-        before.kill()
-        routed.wait_for(lambda gone=before: shadow_process(routed) not in (None, gone))
-        routed.wait_for(lambda mirrored=mirrored: report(routed)["shadow"]["mirrored"] > mirrored + 50)
-    assert sum(report(routed)["shadow"]["bad"].values()) <= 2
-    assert report(routed)["breaker"] is None
-    shadow_process(routed).send_signal(signal.SIGSEGV)
-    routed.wait_for(lambda: report(routed)["breaker"] is not None)
-    assert "the shadow, version 2, died of SIGSEGV" in report(routed)["breaker"]
-
-
-@pytest.mark.parametrize("end", ["the gateway stops", "the gateway is killed", "stable goes on alone"])
-def test_a_shadows_process_ends_with_what_it_was_started_for(routed, end):
-    routed.move(2, stable=1, shadow=2)
-    assert routed.client().ask(1.0, "ann")[0] == 200
-    routed.wait_for(lambda: report(routed)["shadow"]["mirrored"] == 1)
-    process = shadow_process(routed)
-    if end == "the gateway stops":
-        assert routed.stop() == 0
-    elif end == "the gateway is killed":
-        routed.process.kill()
-    else:
-        routed.move(3, stable=1)
-    assert psutil.wait_procs([process], timeout=60)[1] == []
 
 
 def test_no_request_is_lost_or_torn_while_roles_change_hands(routed, under_load, sum_versions):
@@ -349,7 +173,7 @@ def test_a_version_is_prepared_asked_by_name_and_let_go_of(routed):
     assert (status, answer["model_version"], answer["outputs"][0]["data"]) == (200, "2", [2001.0])
     assert routed.ask("GET", "/v2/models/sum")[1]["versions"] == ["1", "2"]
     assert version_of(routed.client().ask(1.0, "ann")[1]) == 1
-    assert report(routed)["stable"]["requests"] == 1
+    assert routed.report("sum")["stable"]["requests"] == 1
     routed.route(split, {1: routed.versions[1]})
     routed.wait_for(lambda: routed.status()["workers"][0]["loaded"]["sum"] == [1])
     assert routed.ask("POST", pinned, body)[0] == 404
@@ -390,13 +214,12 @@ def test_labels_reach_the_judge_of_a_running_gateway(routed):
     labels = [{"id": f"order-{number}", "label": 1001.0} for number in range(30)]
     status, answer = routed.ask("POST", "/models/sum/labels", [*labels, {"id": "nobody", "label": 1.0}])
     assert (status, answer) == (200, {"joined": 30, "unknown": 1})
-    found = report(routed)
+    found = routed.report("sum")
     assert found["stable"]["labelled"] + found["canary"]["labelled"] == 30
     assert routed.ask("POST", "/models/sum/labels", {"id": "order-1", "label": "much"})[0] == 400
 
 
 def test_unloading_gives_the_memory_back(running, tmp_path):
-    import psutil
 
     from bench.products import network_product
 
