@@ -43,7 +43,7 @@ class ApprovalView:
     at: str
     expires_at: str
     counts: bool
-    """Whether it still holds for the slot's revision."""
+    """Whether it holds for the step that comes next, by its gate's rules: a rejection does until the slot moves."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,10 @@ class ModelView:
     approvals: tuple[ApprovalView, ...]
     events: tuple[EventView, ...]
     """Newest first."""
+    max_psi: float | None = None
+    """The plan's bound of the predictions' drift; None where nothing is on its way, or the plan has no shadow."""
+    split_p: float | None = None
+    """Below this probability of the observed split the plan pauses; None where nothing is on its way."""
 
 
 @dataclass(frozen=True)

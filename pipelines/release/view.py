@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from filelock import FileLock, Timeout
 
 from components.errors import InfrastructureError, UnknownNameError
-from components.release.machine import next_action
+from components.release.guards.approval import in_force
+from components.release.machine import next_action, next_target
+from components.release.plan import ReleasePlan
 from components.release.records import Approval, Event, Evidence, RecordedVersion, Slot
 from components.release.rollout import Action, Hold
 from components.release.states import describe, on_its_way, state_of
@@ -43,6 +45,19 @@ class Explanation:
     action: str
     """What a tick would do now."""
     seen: Observation | None
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is to be said of a slot beside what the ledger holds of it."""
+
+    next_step: str
+    plan_name: str = ""
+    plan: ReleasePlan | None = None
+    """None where nothing stands."""
+    verdicts: tuple[Verdict, ...] = ()
+    counting: tuple[Approval, ...] = ()
+    """What people said, as far as it holds for the next step."""
 
 
 def write_view(env: EnvironmentConfig) -> ReleaseView:
@@ -124,26 +139,33 @@ def explain(env: EnvironmentConfig, model: str) -> Explanation:
 def _explained(env: EnvironmentConfig, model: str, seen: Observation | None) -> Explanation:
     ledger = env.ledger()
     slot, events = ledger.slot(model, env.name), ledger.events(model, env.name)
-    versions = ledger.versions(model)
-    number = subject_of(slot)
-    verdicts: tuple[Verdict, ...] = ()
-    plan_name, doing, next_step = "", "", f"nothing of {model} stands in {env.name.value} yet"
+    number, doing = subject_of(slot), ""
+    judged = _Judged(f"nothing of {model} stands in {env.name.value} yet")
     if number is not None:
-        version = ledger.version(model, number)
-        plan_name, plan = stored_plan(env, slot, number)
-        trouble = None
-        if seen is not None:
-            trouble = keep_observation(env, slot, version, seen, plan.pause.metric_errors, store=False)
-        evidence = rollout_evidence(env, slot, version, events, seen=seen, trouble=trouble)
-        action = next_action(plan, slot, evidence)
-        why = _not_asked(env, model) if seen is None else seen.problem
-        action = without_servers(action, why) if why else action
-        verdicts = action.verdicts or _judged_last(ledger.newest_evidence(version, env.name).get("decision"))
-        doing, next_step = _doing(action), describe(plan, slot, action)
-        if env.name is Environment.LOCAL and slot.candidate is not None:
-            next_step = f"version {number} is the challenger: `towpath promote {model} {number} --to local` accepts it"
-    view = _view(slot, versions, events, ledger.approvals(model, env.name), verdicts, next_step, plan_name)
+        doing, judged = _looked_at(env, slot, ledger.version(model, number), events, seen)
+    view = _view(slot, ledger.versions(model), events, ledger.approvals(model, env.name), judged)
     return Explanation(view, doing, seen)
+
+
+def _looked_at(
+    env: EnvironmentConfig, slot: Slot, version: RecordedVersion, events: tuple[Event, ...], seen: Observation | None
+) -> tuple[str, _Judged]:
+    """Return what a tick would do about a version, and what is to be said of its slot."""
+    plan_name, plan = stored_plan(env, slot, version.version)
+    trouble = None
+    if seen is not None:
+        trouble = keep_observation(env, slot, version, seen, plan.pause.metric_errors, store=False)
+    evidence = rollout_evidence(env, slot, version, events, seen=seen, trouble=trouble)
+    action = next_action(plan, slot, evidence)
+    why = _not_asked(env, slot.model) if seen is None else seen.problem
+    action = without_servers(action, why) if why else action
+    verdicts = action.verdicts or _judged_last(env.ledger().newest_evidence(version, env.name).get("decision"))
+    next_step = describe(plan, slot, action)
+    if env.name is Environment.LOCAL and slot.candidate is not None:
+        accepts = f"`towpath promote {slot.model} {version.version} --to local` accepts it"
+        next_step = f"version {version.version} is the challenger: {accepts}"
+    counting = in_force(plan, slot, next_target(plan, slot), evidence)
+    return _doing(action), _Judged(next_step, plan_name, plan, verdicts, counting)
 
 
 def _view_or_trouble(env: EnvironmentConfig, slot: Slot) -> ModelView:
@@ -153,7 +175,7 @@ def _view_or_trouble(env: EnvironmentConfig, slot: Slot) -> ModelView:
     except InfrastructureError:
         raise
     except Exception as error:  # whatever a damaged row of one model leads to
-        return _view(slot, (), (), (), (), f"what is recorded of {slot.model} cannot be shown: {error}", "")
+        return _view(slot, (), (), (), _Judged(f"what is recorded of {slot.model} cannot be shown: {error}"))
 
 
 def _not_asked(env: EnvironmentConfig, model: str) -> str:
@@ -171,29 +193,29 @@ def _view(
     versions: tuple[RecordedVersion, ...],
     events: tuple[Event, ...],
     approvals: tuple[Approval, ...],
-    verdicts: tuple[Verdict, ...],
-    next_step: str,
-    plan_name: str,
+    judged: _Judged,
 ) -> ModelView:
+    plan = judged.plan if on_its_way(slot) is not None else None
     return ModelView(
         model=slot.model,
         env=slot.env.value,
         rev=slot.rev,
-        plan=plan_name if on_its_way(slot) is not None else "",
+        plan=judged.plan_name if plan else "",
         **asdict(slot.placement),
-        next_step=next_step,
+        next_step=judged.next_step,
         versions=tuple(
             VersionView(each.version, each.digest, str(state_of(each, slot, events)), each.author)
             for each in reversed(versions)
         ),
-        verdicts=verdicts,
-        approvals=tuple(_approval(each, slot) for each in approvals),
+        verdicts=judged.verdicts,
+        approvals=tuple(_approval(each, each in judged.counting) for each in approvals),
         events=tuple(_event(each) for each in reversed(events[-_EVENTS:])),
+        max_psi=plan.shadow.max_psi if plan and plan.shadow else None,
+        split_p=plan.pause.split_p if plan else None,
     )
 
 
-def _approval(approval: Approval, slot: Slot) -> ApprovalView:
-    counts = approval.rev == slot.rev and datetime.fromisoformat(approval.expires_at) > datetime.now(UTC)
+def _approval(approval: Approval, counts: bool) -> ApprovalView:
     return ApprovalView(
         approval.version,
         approval.target,

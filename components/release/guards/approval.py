@@ -31,6 +31,13 @@ def approval_verdict(plan: ReleasePlan, slot: Slot, target: str, evidence: Rollo
     return Verdict(GATE, len(agreed) >= needed, tuple(reasons))
 
 
+def in_force(plan: ReleasePlan, slot: Slot, target: str, evidence: RolloutEvidence) -> tuple[Approval, ...]:
+    """Return whose words hold for a step now: the approvals that count, and the rejections that nobody took back."""
+    bound = [each for each in evidence.approvals if _is_about(each, slot, target, evidence)]
+    agreed = [each for each in bound if not _void(each, plan, evidence)]
+    return (*agreed, *_refusing(bound, plan, evidence))
+
+
 def _is_about(approval: Approval, slot: Slot, target: str, evidence: RolloutEvidence) -> bool:
     subject = evidence.subject
     given = (approval.model, approval.env, approval.version, approval.artifact_digest, approval.target, approval.rev)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.release.guards.approval import approval_verdict
+from components.release.guards.approval import approval_verdict, in_force
 from components.release.plan import ApprovalsSection, ReleasePlan
 from components.release.records import Decision
 from tests.rollouts import (
@@ -106,3 +106,23 @@ class TestApprovals:
 
     def test_a_clock_without_a_zone_counts_no_approval(self) -> None:
         assert not self.passes(approval(CANARY), now=datetime(2026, 3, 29, 1))
+
+    def test_what_is_in_force_is_what_the_gate_goes_by(self) -> None:
+        later = (BEGAN + timedelta(seconds=90)).isoformat()
+        yes, no = approval(CANARY), approval(CANARY, actor="hedy", decision=Decision.REJECT)
+        words = {
+            "yes": yes,
+            "the author's own": approval(CANARY, actor=AUTHOR),
+            "of another step": approval(CANARY, actor="joan", target="canary:25"),
+            "of other bytes": approval(CANARY, actor="joan", artifact_digest=OTHER_DIGEST),
+            "still to come": approval(CANARY, actor="joan", at=(BEGAN + timedelta(seconds=2_001)).isoformat()),
+            "older than the plan lets it be": approval(
+                CANARY, actor="joan", at=(BEGAN - timedelta(hours=25)).isoformat()
+            ),
+            "an expired no": replace(no, expires_at=BEGAN.isoformat()),
+            "a no that was taken back": replace(no, actor="mary"),
+            "its taking back": approval(CANARY, actor="mary", at=later),
+        }
+        given = replace(evidence(CANARY), approvals=tuple(words.values()))
+        found = in_force(PLAN, CANARY, "stable", given)
+        assert {name for name, word in words.items() if word in found} == {"yes", "an expired no", "its taking back"}

@@ -86,7 +86,7 @@ def test_a_canary_is_shown_with_all_that_is_known_of_it(rollout):
         "Split of users: p = 0.41",
         "212 canary requests at this weight, at least 300 are needed",
         "edsger approved v8 to stable looked at the pairs",
-        "approved no longer counts",
+        "approved does not count",
         "v8 → canary automatic 25 %: every gate passed eeeeeeeeeeee",
         "worker 1 4101 14 v6, v7, v8",
         "The page loads itself anew every 3 s.",
@@ -299,9 +299,34 @@ def test_a_long_past_is_cut_and_it_is_said_where_the_rest_is(tmp_path):
     assert "12 older ones are in the ledger." in text
 
 
-def test_a_drift_that_is_too_large_is_marked(rollout):
-    assert "0.310 over 900 predictions above 0.2" in shown(rollout, canary_report(drift=Drift(0.31, 900))).text
-    assert "above 0.2" not in shown(rollout, canary_report()).text
+@pytest.mark.parametrize(("psi", "max_psi", "marked"), [(0.31, 0.2, True), (0.31, 0.5, False), (0.12, 0.1, True)])
+def test_a_drift_is_marked_by_the_bound_of_its_own_plan(tmp_path, psi, max_psi, marked):
+    write_view(tmp_path, model_view(max_psi=max_psi))
+    text = shown(tmp_path, canary_report(drift=Drift(psi, 900))).text
+    assert f"{psi:.3f} over 900 predictions" in text
+    assert (f"not below {max_psi:g}" in text) == marked
+
+
+@pytest.mark.parametrize(("p", "split_p", "marked"), [(5e-5, 1e-4, True), (5e-5, 1e-6, False), (0.004, 0.01, True)])
+def test_a_split_is_marked_by_the_bound_of_its_own_plan(tmp_path, p, split_p, marked):
+    write_view(tmp_path, model_view(split_p=split_p))
+    text = shown(tmp_path, canary_report(split_p=p)).text
+    assert f"p = {p:.2g}{' off' if marked else ''} ." in text
+
+
+def test_where_no_plan_bounds_drift_and_split_nothing_is_marked(tmp_path):
+    write_view(tmp_path, model_view(max_psi=None, split_p=None))
+    text = shown(tmp_path, canary_report(drift=Drift(9.0, 900), split_p=1e-9)).text
+    assert "9.000 over 900 predictions. Split" in text
+    assert "p = 1e-09 ." in text
+
+
+def test_a_rejection_holds_until_the_slot_moves_on_whatever_time_it_names(tmp_path):
+    no = ApprovalView(8, "canary:50", "grace", "reject", "too slow", ago(90_000), ago(3_600), True)
+    write_view(tmp_path, model_view(approvals=(no,)))
+    text = shown(tmp_path, canary_report()).text
+    assert "grace reject v8 to canary:50 too slow it moves on" in text
+    assert "does not count" not in text
 
 
 def test_a_judge_that_has_nothing_yet_is_shown(rollout):
