@@ -62,9 +62,9 @@ for group in (
 
 def main() -> int:
     """Run the command and return its exit code: 0 done, 1 fault, 2 bad input, 3 conflict, 4 refused by a gate."""
-    adopt_stack()
-    quiet()
     try:
+        adopt_stack()
+        quiet()
         app()
     except TowpathError as error:
         say(f"towpath: {error}")

@@ -11,11 +11,13 @@ import json
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.stage.files import write_json
+from components.errors import ConflictError, FaultError
+from components.stage.files import sync, write_json
 from components.types import record
 from components.types.release import Environment
 from pipelines.state import STATE
@@ -32,6 +34,9 @@ OWNER = "towpath"
 _SETTINGS, _ENVIRONMENT = STACK / "settings.json", STACK / "environment.json"
 _GATEWAYS = STACK / "gateways.json"
 _ROUTING = ("gateway", "environments")
+_LAPTOP, _MOVING, _OWN = STACK / "laptop", STACK / "laptop.moving", STACK / "own"
+"""What was put aside of the laptop's; the same while some of it is still, or already, in its place; what of the stack's
+is not in its place. The first two are one folder under two names: renaming it says at once which of both it is."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +73,32 @@ def write_environment(variables: Mapping[str, str], root: Path = Path()) -> None
 
 
 def read_environment(root: Path = Path()) -> dict[str, str]:
-    """Return the variables by which a command finds the stack; empty where it is not up."""
+    """Return the variables by which a command finds the stack; empty where it is not up.
+
+    Raises:
+        FaultError: the file is damaged.
+    """
+    path = root / _ENVIRONMENT
     try:
-        return dict(json.loads((root / _ENVIRONMENT).read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise FaultError(
+            f"{path} is damaged, so that no command finds the stack; expected its variables as JSON: delete the file, "
+            "then `towpath stack up` writes it again, or `towpath stack down` takes the stack away"
+        )
+    return {str(name): str(value) for name, value in found.items()}
 
 
 def adopt_stack(environment: MutableMapping[str, str] = os.environ, root: Path = Path()) -> None:
-    """Let this process use the stack while it is up, except where the user has set a variable."""
+    """Let this process use the stack while it is up, except where the user has set a variable.
+
+    Raises:
+        FaultError: the file that names its variables is damaged.
+    """
     for name, value in read_environment(root).items():
         environment.setdefault(name, value)
 
@@ -115,40 +137,74 @@ def forget_figures(folders: Iterable[Path], root: Path = Path()) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, from its first byte on."""
+    """Write a file that only this user can read, so that a reader sees the old text or the new one, also after a crash.
+
+    As `write_text` of components/stage/files.py does, but private from its first byte on.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary.unlink(missing_ok=True)  # of a process with the same number that was killed
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(path.parent)
 
 
 def take_over(dvc_remote: Mapping[str, str], root: Path = Path()) -> None:
-    """Put the laptop's routing state and local DVC configuration aside, once, and the stack's own in their place."""
-    laptop, own = root / STACK / "laptop", root / STACK / "own"
+    """Put the laptop's routing state and local DVC configuration aside, once, and the stack's own in their place.
+
+    Interrupted at any point it goes on when it is called again, and `hand_back` undoes what was done.
+
+    Raises:
+        ConflictError: something is both in its place and put aside: a command wrote it after an interruption.
+    """
+    laptop, moving = root / _LAPTOP, root / _MOVING
     if not laptop.exists():
-        laptop.mkdir(parents=True)
-        for name in _ROUTING:
-            _move(root / STATE / name, laptop / name)
-            _move(own / name, root / STATE / name)
-        _move(root / DVC_LOCAL, laptop / DVC_LOCAL.name)
+        moving.mkdir(parents=True, exist_ok=True)
+        for place, name in _places(root):
+            _move(place, moving / name)
+        moving.rename(laptop)
+    for name in _ROUTING:
+        _move(root / _OWN / name, root / STATE / name)
     lines = "".join(f"    {name} = {value}\n" for name, value in dvc_remote.items())
     write_private(root / DVC_LOCAL, f"[core]\n    remote = stack\n['remote \"stack\"']\n{lines}")
 
 
 def hand_back(root: Path = Path()) -> None:
-    """Undo `take_over`; the stack's routing state goes into its folder."""
-    laptop, own = root / STACK / "laptop", root / STACK / "own"
-    if not laptop.exists():
-        return
-    own.mkdir(parents=True, exist_ok=True)
-    for name in _ROUTING:
-        _move(root / STATE / name, own / name)
-        _move(laptop / name, root / STATE / name)
-    (root / DVC_LOCAL).unlink(missing_ok=True)
-    _move(laptop / DVC_LOCAL.name, root / DVC_LOCAL)
-    laptop.rmdir()
+    """Undo `take_over`, also an interrupted one; the stack's routing state goes into its folder.
+
+    Raises:
+        ConflictError: something is both in its place and put aside: a command wrote it after an interruption.
+    """
+    laptop, moving = root / _LAPTOP, root / _MOVING
+    if laptop.exists():
+        (root / _OWN).mkdir(parents=True, exist_ok=True)
+        for name in _ROUTING:
+            _move(root / STATE / name, root / _OWN / name)
+        (root / DVC_LOCAL).unlink(missing_ok=True)
+        laptop.rename(moving)
+    if moving.exists():
+        for place, name in _places(root):
+            _move(moving / name, place)
+        moving.rmdir()
+
+
+def _places(root: Path) -> list[tuple[Path, str]]:
+    """Return where the laptop's things belong, and what each is called while it is put aside."""
+    return [*((root / STATE / name, name) for name in _ROUTING), (root / DVC_LOCAL, DVC_LOCAL.name)]
 
 
 def _move(source: Path, target: Path) -> None:
-    if source.exists():
-        shutil.move(source, target)
+    if not source.exists():
+        return
+    if target.exists():  # moved onto a folder it would end up inside
+        raise ConflictError(
+            f"{target} and {source} both exist, after a start or stop of the stack that was interrupted: keep the one "
+            "that is yours, delete the other, and run the same command again"
+        )
+    shutil.move(source, target)
