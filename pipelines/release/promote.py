@@ -10,6 +10,7 @@ from pathlib import Path
 
 from components.errors import AlreadyRunningError, GateRefusedError, TowpathError
 from components.release.guards.entry import separation
+from components.release.laxness import laxer_parts
 from components.release.machine import entry_verdicts
 from components.release.plan import ReleasePlan
 from components.release.records import Placement, RecordedVersion, Slot
@@ -78,7 +79,7 @@ def propose(
         rev=slot.rev,
         plan=plan_name or env.plan_name,
         stable=slot.stable,
-        steps=_steps(slot, recorded, env, source, plan),
+        steps=(_plan_step(plan_name or env.plan_name, plan), *_steps(slot, recorded, env, source, plan)),
     )
 
 
@@ -171,6 +172,12 @@ def _checked(
     return slot, recorded, str(stands)
 
 
+def _plan_step(name: str, plan: ReleasePlan) -> str:
+    """Name the plan, and say aloud in which of its parts it is laxer than the defaults."""
+    parts = laxer_parts(plan)
+    return f"follow plan {name}" + (f", which is laxer than the defaults in {', '.join(parts)}" if parts else "")
+
+
 def _steps(
     slot: Slot, recorded: RecordedVersion, env: EnvironmentConfig, source: EnvironmentConfig, plan: ReleasePlan
 ) -> tuple[str, ...]:
@@ -184,18 +191,7 @@ def _steps(
         f"{entry.load_requests_per_s:g} requests/s for {entry.load_s:g} s",
         f"commit version {recorded.version} as candidate in {where} at revision {slot.rev + 1}",
     ]
-    if slot.stable is None:
-        steps.append(f"nothing is stable in {where} yet: there is nothing to compare with: no shadow, no canary")
-    else:
-        if plan.shadow:
-            steps.append(
-                f"shadow beside version {slot.stable}: {plan.shadow.requests:,} mirrored requests and "
-                f"{plan.shadow.seconds:g} s, prediction PSI below {plan.shadow.max_psi:g}"
-            )
-        steps += [
-            f"canary at {step.weight} % of the users: {step.requests:,} requests and {step.seconds:g} s"
-            for step in plan.canary
-        ]
+    steps += _compared_steps(slot, plan)
     needed = plan.approvals.stable
     steps.append(
         f"stable after {needed} approval{'s' if needed > 1 else ''}, the author ({recorded.author}) excluded"
@@ -205,3 +201,22 @@ def _steps(
     if slot.stable is not None:
         steps.append(f"version {slot.stable} stays loaded as the previous one for {plan.bake.seconds:g} s")
     return tuple(steps)
+
+
+def _compared_steps(slot: Slot, plan: ReleasePlan) -> list[str]:
+    """Say how a version is compared with what is stable, and what of that the plan leaves out."""
+    if slot.stable is None:
+        where = slot.env.value
+        return [f"nothing is stable in {where} yet: there is nothing to compare with: no shadow, no canary"]
+    if plan.shadow:
+        shadow = (
+            f"shadow beside version {slot.stable}: {plan.shadow.requests:,} mirrored requests and "
+            f"{plan.shadow.seconds:g} s, prediction PSI below {plan.shadow.max_psi:g}"
+        )
+    else:
+        shadow = "no shadow: users are the first to meet the version"
+    canary = [
+        f"canary at {step.weight} % of the users: {step.requests:,} requests and {step.seconds:g} s"
+        for step in plan.canary
+    ]
+    return [shadow, *(canary or ["no canary: all users meet the version at once"])]
