@@ -129,14 +129,18 @@ def watch(
             raise typer.Exit(1)
         return
     heard_since: float | None = None
-    while True:  # whatever went wrong may be over at the next look
+    while True:  # whatever went wrong may be over at the next look, and nothing starts this one again
         try:
             with prefect_client() as client:
                 heard_since = heard_since or time.time()
-                _show(look(client, Limits(), Path(), heard_since), json, in_a_row=True)
-        except TowpathError as error:
+                found = look(client, Limits(), Path(), heard_since)
+        except Exception as error:
             heard_since = None
-            say(str(error))
+            with _written_or_not():
+                say(_problem(error))
+        else:
+            with _written_or_not():
+                _show(found, json, in_a_row=True)
         time.sleep(every)
 
 
@@ -155,6 +159,23 @@ def _set_active(name: str, every: bool, *, active: bool, json: bool) -> None:
         rows = [{"name": each, "active": is_active(set_active(client, each, active=active))} for each in names]
     words = f"{', '.join(names) or 'no schedule'}: {'active' if active else 'paused'}"
     finish(json, rows if every else rows[0], words)
+
+
+@contextlib.contextmanager
+def _written_or_not() -> Iterator[None]:
+    """Go on where a line cannot be written, for the disk may be full; but not where nobody reads any more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, TowpathError):
+        return str(error)
+    return f"this look failed, {type(error).__name__}: {' '.join(str(error).split())}; the next one follows"
 
 
 def _show(found: Watched, json: bool, *, in_a_row: bool = False) -> None:

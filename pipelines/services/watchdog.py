@@ -6,14 +6,13 @@ It looks as `towpath schedule watch --every` does, and answers ``/health`` with 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from components.errors import TowpathError
 from pipelines.schedules.watchdog import Limits
@@ -36,8 +35,8 @@ class Watchdog:
         """Look once.
 
         Raises:
-            TowpathError: a deployment's tags or the webhook cannot be used.
-            httpx.HTTPError: the server does not answer.
+            Exception: whatever went wrong: the server does not answer or knows no more what it named, the disk is
+                full, a deployment's tags or the webhook cannot be used.
         """
         from prefect.client.orchestration import get_client
 
@@ -46,8 +45,8 @@ class Watchdog:
                 client.hello()
                 self._heard_since = self._heard_since or time.time()
                 found = watch(client, Limits(), root, self._heard_since)
-        except (TowpathError, httpx.HTTPError):
-            self._heard_since = None  # no run is given up for an outage of the server's
+        except Exception:
+            self._heard_since = None  # no run is given up for an outage of the server's, nor for one of ours
             raise
         self._looked_at = time.monotonic()
         return found
@@ -75,21 +74,28 @@ def serve(watchdog: Watchdog, port: int) -> ThreadingHTTPServer:
     return server
 
 
+def told(watchdog: Watchdog, root: Path) -> list[str]:
+    """Look once, and return what to say of it; whatever went wrong may be over at the next look."""
+    try:
+        found = watchdog.look(root)
+    except TowpathError as error:
+        return [str(error)]
+    except Exception as error:  # nothing starts a watchdog again that ended
+        return [f"this look failed, {type(error).__name__}: {' '.join(str(error).split())}; the next one follows"]
+    return [f"{each.kind}: {each.sentence}" for each in found.notices] + list(found.problems)
+
+
 def main() -> None:
-    """Look until this process is stopped; whatever went wrong may be over at the next look."""
+    """Look until this process is stopped."""
     parser = argparse.ArgumentParser(description="Look after scheduled runs.")
     parser.add_argument("--port", type=int, required=True)
     watchdog = Watchdog()
     serve(watchdog, parser.parse_args().port)
     while True:
-        try:
-            found = watchdog.look(Path())
-            said = [f"{each.kind}: {each.sentence}" for each in found.notices] + list(found.problems)
-        except (TowpathError, httpx.HTTPError) as error:
-            said = [str(error) or type(error).__name__]
-        for line in said:
-            sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        lines = told(watchdog, Path())
+        with contextlib.suppress(OSError):  # its log is on a disk that may be full
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            sys.stdout.flush()
         time.sleep(EVERY_S)
 
 

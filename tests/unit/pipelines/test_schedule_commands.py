@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 from components.errors import InfrastructureError
 from pipelines.cli import schedule
 from pipelines.cli.schedule import app, prefect_client
+from pipelines.schedules.watching import Watched
 
 TAGS = ["catch-up=latest", "resume=once", "absent-after-s=900"]
 
@@ -86,3 +89,25 @@ def test_a_run_that_was_asked_for_is_named_with_its_id_and_log(monkeypatch: pyte
 def test_the_list_says_why_a_last_run_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     words = said(Server(), monkeypatch, "list")
     assert "training-boxes: its last run did not succeed: refused: see reports" in words
+
+
+def test_a_look_that_meets_anything_unforeseen_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[float | None] = []
+    outcomes: Iterator[object] = iter([OSError(errno.ENOSPC, "No space left"), Watched((), ("no webhook",), 0, 0)])
+
+    def look(_client: object, _limits: object, _root: Path, heard_since: float | None) -> object:
+        heard.append(heard_since)
+        if isinstance(outcome := next(outcomes, KeyboardInterrupt()), BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr("pipelines.schedules.watching.watch", look)
+    monkeypatch.setattr(schedule.time, "sleep", lambda _: None)
+    monkeypatch.setattr(schedule.time, "time", itertools.count(1.0).__next__)
+    monkeypatch.setattr(schedule, "prefect_client", lambda: contextlib.nullcontext(Server()))
+    done = CliRunner().invoke(app, ["watch", "--every", "15"])
+    assert done.exit_code == 130, "it ended before it was interrupted"
+    assert "this look failed, OSError" in done.output
+    assert "no webhook" in done.output
+    assert len(heard) == 3
+    assert heard[0] != heard[1] == heard[2], "silence would be counted from before a look that failed"
