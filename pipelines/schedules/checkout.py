@@ -18,19 +18,23 @@ from pathlib import Path
 
 import yaml
 
-from components.errors import AlreadyRunningError, BadInputError, FaultError, InfrastructureError
+from components.errors import AlreadyRunningError, BadInputError, InfrastructureError
 from components.stage.files import file_digest, write_text
 from components.stage.process import CALL_DIR_VARIABLE
 from components.training.core.environment import ENVIRONMENTS_VARIABLE, environments_dir
 from pipelines.batches.quarantine import add_decisions
 from pipelines.batches.tracked import tracked_file
 from pipelines.lineage import LOCK_FILES
+from pipelines.schedules.bounded import run_until
+from pipelines.schedules.clone import check_out
 from pipelines.state import CHECKOUTS, LOCKS, REPORTS, STATE
 
 KEPT = STATE / "schedules" / "kept"
 """Per model: dvc.lock and source.json of its last good scheduled run, from which the next one goes on; of an
 incremental source, source.json and batches.dvc of its last run, good or not."""
 _LOCK = "dvc.lock"
+_SENDING_S = 900.0
+"""How long each sending of what a run made or read may take, also after a run that used all of its time."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Checkout:
     folder: Path
     root: Path
     """The project that it was made from."""
+    deadline: float | None = None
+    """When the run's time is up (`time.monotonic`): what works here then is killed. None: never."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -60,6 +66,7 @@ class Checkout:
 
         Raises:
             InfrastructureError: the remote lacks them, or cannot be reached.
+            StageTimeoutError: the run's time was up.
         """
         self._dvc("fetch", "--run-cache", *self.stages())
         if stages := self.stages():
@@ -72,8 +79,9 @@ class Checkout:
 
         Raises:
             InfrastructureError: the remote did not take them.
+            StageTimeoutError: it took them for too long.
         """
-        self._dvc("push", "--run-cache", *self.stages())
+        self._dvc("push", "--run-cache", *self.stages(), at_least_s=_SENDING_S)
         self.keep_batches()
 
     def keep(self) -> None:
@@ -87,9 +95,10 @@ class Checkout:
 
         Raises:
             InfrastructureError: the remote did not take them.
+            StageTimeoutError: it took them for too long.
         """
         if self._batches.is_file():
-            self._dvc("push", str(self._batches))
+            self._dvc("push", str(self._batches), at_least_s=_SENDING_S)
             self._keep_probe()
 
     def _keep_probe(self) -> None:
@@ -105,18 +114,12 @@ class Checkout:
         """Return the digests of what decides a run beside its code: dvc.lock and the environment's locks."""
         return {name: file_digest(self.folder / name) for name in (_LOCK, *LOCK_FILES)}
 
-    def _dvc(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def _dvc(self, *arguments: str, at_least_s: float = 0.0) -> None:
+        name = f"`dvc {arguments[0]}` of {self.model} at {self.commit[:12]}"
+        command = [sys.executable, "-m", "dvc", *arguments]
+        done = run_until(command, self.folder, self.deadline, name, environment=self.environment, at_least_s=at_least_s)
         if done.returncode:
-            words = " ".join(done.stderr.split())[-500:]
-            raise InfrastructureError(f"`dvc {arguments[0]}` of {self.model} at {self.commit[:12]} failed: {words}")
+            raise InfrastructureError(f"{name} failed: {' '.join(done.stderr.split())[-500:]}")
 
 
 def from_project(sentence: str, folder: Path = Path()) -> str:
@@ -146,26 +149,28 @@ def resolve(ref: str, root: Path = Path()) -> str:
 
 
 @contextlib.contextmanager
-def open_checkout(model: str, commit: str, root: Path = Path()) -> Iterator[Checkout]:
+def open_checkout(model: str, commit: str, root: Path = Path(), deadline: float | None = None) -> Iterator[Checkout]:
     """Hold a clean checkout of `commit` for a run of `model`; what the model's last good run left is laid into it.
+
+    Args:
+        model: The model.
+        commit: The commit, in full.
+        root: The project.
+        deadline: As `Checkout` has it.
 
     Raises:
         AlreadyRunningError: another run works in it.
         BadInputError: the commit's locks are not those of this environment.
         FaultError: git failed.
+        StageTimeoutError: the run's time was up.
     """
     root = root.resolve()
     folder = root / CHECKOUTS / commit / model
     with hold(folder, root):
-        if not (folder / ".git" / "info").is_dir():
-            shutil.rmtree(folder, ignore_errors=True)
-            _git(root, "clone", "--quiet", "--local", "--no-checkout", str(root), str(folder))
-        write_text(folder / ".git" / "info" / "exclude", f"/{STATE}\n")
-        _git(folder, "checkout", "--quiet", "--force", "--detach", commit)
-        _git(folder, "clean", "--quiet", "--force", "-d")
+        check_out(folder, commit, root, deadline)
         if not (folder / STATE).is_symlink():
             (folder / STATE).symlink_to(root / STATE, target_is_directory=True)
-        checkout = Checkout(model, commit, folder, root)
+        checkout = Checkout(model, commit, folder, root, deadline)
         _require_locks(checkout)
         _configure(checkout)
         _lay_in(checkout)
@@ -242,9 +247,3 @@ def _own_stages(lock: Path, project: Path, model: str) -> Mapping[str, object]:
 
 def _read(path: Path) -> dict[str, dict[str, object]]:
     return (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
-
-
-def _git(folder: Path, *arguments: str) -> None:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S607
-    if done.returncode:
-        raise FaultError(f"git {arguments[0]} failed in {folder}: {' '.join(done.stderr.split())}")

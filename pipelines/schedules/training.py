@@ -82,7 +82,7 @@ def scheduled_training(
     Args:
         model: The model.
         ref: The branch, tag or commit to run; what it names when the run begins is the run's commit.
-        timeout_s: How long the run may take; it is killed then, and not tried again.
+        timeout_s: How long a try may take, its pull included; it is killed then, and not tried again.
         challenger: Whether what passes its gates becomes the challenger only, as a retraining's does.
         cause: Why it was asked for, as tags of its run in MLflow.
 
@@ -145,13 +145,14 @@ def recorded(asked: ScheduledRun, train: Callable[[], _Trained]) -> ScheduledRun
     persist_result=False,
 )
 def _train(request: RunRequest, model: str, commit: str, timeout_s: int) -> _Trained:
-    with open_checkout(model, commit) as checkout, _last_words(checkout):
+    deadline = time.monotonic() + timeout_s
+    with open_checkout(model, commit, deadline=deadline) as checkout, _last_words(checkout):
         checkout.pull()
         used = checkout.digests()
         try:
-            outcome = run_inside(checkout, request, timeout_s)
+            outcome = run_inside(checkout, request, max(0.0, deadline - time.monotonic()))
         except TowpathError:
-            with contextlib.suppress(InfrastructureError):  # what stopped the run is what people must hear
+            with contextlib.suppress(InfrastructureError, StageTimeoutError):  # people must hear what stopped the run
                 checkout.keep_batches()
             raise
         checkout.push()

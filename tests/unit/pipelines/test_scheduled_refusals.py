@@ -60,5 +60,5 @@ def test_the_last_line_of_a_log_says_what_stopped_the_run(tmp_path: Path, monkey
     log.parent.mkdir(parents=True)
     log.write_text("an earlier run\n")
     with pytest.raises(InfrastructureError) as raised:
-        _train.fn(RunRequest("boxes"), "boxes", resolve("HEAD"), 10)
+        _train.fn(RunRequest("boxes"), "boxes", resolve("HEAD"), 600)
     assert log.read_text() == f"towpath: {raised.value}\n"
