@@ -20,6 +20,15 @@ from sqlalchemy.pool import NullPool
 from components.errors import ConfigError, FaultError, InfrastructureError, MissingExtraError
 
 _WRITES = "towpath_writes"
+_NOTICE_DEAD_PEER = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""So that a wait for a machine that is gone ends after some 20 s (the last is in ms): the driver waits where no signal
+reaches it, and TCP by itself would for up to two hours. https://www.postgresql.org/docs/current/libpq-connect.html"""
 
 
 class Database:
@@ -119,7 +128,8 @@ def _engine(url: URL, lock_wait_s: float) -> Engine:
         event.listen(engine, "connect", _on_sqlite_connect)
         event.listen(engine, "begin", _on_sqlite_begin)
         return engine
-    options = {"connect_timeout": 10, "options": f"-c lock_timeout={int(lock_wait_s * 1000)}"}
+    options: dict[str, object] = {"connect_timeout": 10, "options": f"-c lock_timeout={int(lock_wait_s * 1000)}"}
+    options |= {name: value for name, value in _NOTICE_DEAD_PEER.items() if name not in url.query}
     try:
         return sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=options)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
