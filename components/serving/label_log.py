@@ -7,6 +7,7 @@ them from here, whenever they came. Days older than `KEPT_DAYS` are deleted when
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -45,13 +46,25 @@ class LabelLog:
                 folder.mkdir(parents=True, exist_ok=True)
                 _delete_old(folder, today - timedelta(days=KEPT_DAYS))
                 self._days[model] = today
-            with (folder / f"{today.isoformat()}-{self._mine}").open("ab", buffering=0) as file:
-                file.write(lines)  # one write, so that a reader never sees half a line
+            _append(folder / f"{today.isoformat()}-{self._mine}", lines)
             self._has_failed = False
         except OSError as error:
             if not self._has_failed:
                 log.error("labels of %s cannot be kept in %s: %s", model, folder, error)
             self._has_failed = True
+
+
+def _append(path: Path, lines: bytes) -> None:
+    """Append all of some lines, or nothing: the next ones would go on where half a line ends, which nobody can read.
+
+    Raises:
+        OSError: there is no room for them, or they cannot be written.
+    """
+    with path.open("ab", buffering=0) as file:
+        before_bytes = os.fstat(file.fileno()).st_size
+        if file.write(lines) < len(lines):  # one write, so that a reader never sees half a line
+            file.truncate(before_bytes)
+            raise OSError(errno.ENOSPC, "there was room for a part of them only")
 
 
 def _delete_old(folder: Path, first_kept: date) -> None:

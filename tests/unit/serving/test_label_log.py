@@ -5,6 +5,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 
 from components.monitoring.labels import read_labels
 from components.serving.gateway import Gateway
@@ -69,3 +70,20 @@ def test_a_disk_that_fails_is_said_once_and_costs_no_request(tmp_path, served, o
         assert ask(gateway, "POST", "/models/network/labels", {"id": "a", "label": "benign"}).status == 200
     logging.getLogger("towpath.gateway").removeHandler(handler)
     assert ["cannot be kept" in each.getMessage() for each in said] == [True]
+
+
+def test_labels_for_which_there_is_half_the_room_leave_the_file_as_it_was(tmp_path, caplog):
+    resource = pytest.importorskip("resource")
+    log = LabelLog(tmp_path, 0)
+    log.keep("m", [(b"a", 1)])
+    (path,) = (tmp_path / LABELS / "m").iterdir()
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))  # a write past it is a short one
+    try:
+        log.keep("m", [(b"b", 2)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert "labels of m cannot be kept" in caplog.text
+    log.keep("m", [(b"c", 3)])
+    assert lines(path.parent) == [{"id": "a", "label": 1}, {"id": "c", "label": 3}]
