@@ -27,7 +27,7 @@ log = logging.getLogger("towpath.gateway")
 
 
 class BulkheadFullError(Exception):
-    """As many tasks wait as may; nothing was done."""
+    """As many tasks wait as may, or no thread can be had; nothing was done."""
 
 
 class Task:
@@ -72,6 +72,7 @@ class Bulkhead:
         self._changed = threading.Condition()
         self._threads = 0
         self._idle = 0
+        self._has_failed = False
 
     @property
     def threads(self) -> int:
@@ -84,23 +85,23 @@ class Bulkhead:
         return bool(self._running)
 
     def offer(self, task: Task) -> bool:
-        """Take a task, or return False at once when as many wait as may."""
+        """Take a task, or return False at once when as many wait as may, or no thread can be had for it."""
         with self._changed:
             if len(self._waiting) >= self._most_waiting:
                 return False
             self._waiting.append(task)
             if self._idle >= len(self._waiting):
                 self._changed.notify()
-            elif self._threads < self._most_threads:
-                self._threads += 1
-                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            elif self._threads < self._most_threads and not self._has_one_more() and not self._threads:
+                self._waiting.pop()  # nobody would come for it
+                return False
         return True
 
     async def run(self, call: Callable[[Stop], T], stop: Stop, time_s: float) -> T:
         """Return what `call` returns in a thread; what takes longer is abandoned.
 
         Raises:
-            BulkheadFullError: as many tasks wait as may.
+            BulkheadFullError: as many tasks wait as may, or no thread can be had.
             TimeoutError: there was no result within `time_s`, the wait for a thread included.
             Exception: whatever `call` raises.
         """
@@ -136,6 +137,19 @@ class Bulkhead:
             running = list(self._running)
         for task in running:
             task.abandon()
+
+    def _has_one_more(self) -> bool:
+        """Start a thread; return whether the system gave one, which it may refuse at one moment and not at the next."""
+        try:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        except RuntimeError as error:
+            if not self._has_failed:
+                log.error("%s: %s; there are %d", self._name, error, self._threads)
+            self._has_failed = True
+            return False
+        self._threads += 1
+        self._has_failed = False
+        return True
 
     def _run(self) -> None:
         while (task := self._next()) is not None:

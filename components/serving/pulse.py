@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ class Pulse:
             while True:
                 self.beat()
                 if (board := self._gateway.board) is not None and board.is_untidy:
-                    with suppress(OSError):  # files that stay harm nobody
+                    with suppress(OSError, RuntimeError):  # files that stay harm nobody; there may be no thread for it
                         await asyncio.to_thread(board.tidy)
                 await asyncio.sleep(EVERY_S)
         finally:
@@ -45,17 +46,14 @@ class Pulse:
 
     def beat(self) -> None:
         """Tell the board once; a board that cannot be written is no reason to stop serving."""
-        try:
-            for judge in self._gateway.judges.values():
-                judge.obey_kill_switch()
-                judge.flush()
-            self._tell()
-            self._has_failed = False
-        except Exception as error:
-            if not self._has_failed:
-                log.exception("the board cannot be written; requests are answered on: %s", error)
-            self._has_failed = True
-        if self._history is None and any(judge.has_candidate for judge in self._gateway.judges.values()):
+        judges = list(self._gateway.judges.values())
+        calls = [*(each.obey_kill_switch for each in judges), *(each.flush for each in judges), self._tell]
+        # what one of them meets is no reason to leave out the others, least of all another model's kill switch
+        errors = [error for call in calls if (error := _error_of(call)) is not None]
+        if errors and not self._has_failed:
+            log.error("the board cannot be written; requests are answered on: %s", errors[0], exc_info=errors[0])
+        self._has_failed = bool(errors)
+        if self._history is None and any(judge.has_candidate for judge in judges):
             self._history = asyncio.create_task(self._keep_history())
 
     def _tell(self) -> None:
@@ -71,3 +69,11 @@ class Pulse:
         # only while there is something to draw: the page's modules take their time and memory
         page = await asyncio.to_thread(import_module, "components.serving.page")
         await page.keep_history(self._gateway)
+
+
+def _error_of(call: Callable[[], None]) -> Exception | None:
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None

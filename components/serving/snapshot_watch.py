@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.errors import ConfigError, TowpathError
 from components.serving.asked import Asked, Attempt
@@ -27,9 +26,6 @@ from components.serving.served_model import ServedModel
 from components.serving.traffic import Traffic
 from components.serving.version_cache import VersionCache
 from components.types.release import ModelRoute, RouterSnapshot, TrafficSplit
-
-if TYPE_CHECKING:
-    from components.serving.judging import LiveJudge
 
 RETRY_S = 5.0
 """How long until a version that did not load is tried again."""
@@ -56,6 +52,9 @@ class SnapshotWatch:
         self._retry_s = retry_s
         self._again_s = 0.0
         """When what has a problem is looked at again."""
+        self._is_behind = False
+        """Whether the file is to be taken up again, though it looks the same: something failed meanwhile."""
+        self._said = ""
         self._cache = VersionCache(gateway.stats, self._load_ended, retry_s)
         self._woken = asyncio.Event()
         gateway.bulkheads.append(self._cache.bulkhead)
@@ -85,12 +84,8 @@ class SnapshotWatch:
             self._woken.clear()
             try:
                 await self._look()
-            except TowpathError as error:
-                self._gateway.refused += 1
-                log.error("%s", error)
-            except Exception:
-                self._gateway.refused += 1
-                log.exception("the snapshot could not be followed; what was served is served on")
+            except Exception as error:
+                self._failed(error)
 
     async def _look(self) -> None:
         for bulkhead in (self._cache.bulkhead, *(b for t in self._gateway.table.traffic.values() for b in t.bulkheads)):
@@ -101,11 +96,28 @@ class SnapshotWatch:
         if stamp is None and self._stamp is not None:
             self._stamp = None
             raise ConfigError(f"the snapshot {self._path} is gone; what was served is served on")
-        if stamp is not None and stamp != self._stamp:
-            self._stamp = stamp
+        is_due = asyncio.get_running_loop().time() >= self._again_s
+        if stamp is not None and (stamp != self._stamp or (self._is_behind and is_due)):
+            self._stamp, self._is_behind = stamp, False  # before it is read: whoever fails or wakes meanwhile is heard
             self._take(await asyncio.to_thread(read_snapshot, self._path))
-        elif self._gateway.problems and asyncio.get_running_loop().time() >= self._again_s:
+            self._said = ""
+        elif self._gateway.problems and is_due:
             self._settle()
+
+    def _failed(self, error: Exception) -> None:
+        """Say so, once, and have the file taken up again: the fault may be the machine's, and over in a moment."""
+        self._is_behind = True
+        self._again_s = asyncio.get_running_loop().time() + min(1.0, self._retry_s)
+        words = str(error) if isinstance(error, TowpathError) else f"the snapshot could not be followed: {error!r}"
+        self._gateway.problems = {**dict.fromkeys(self._routes, words), **self._gateway.problems}
+        if repr(error) == self._said:
+            return
+        self._said = repr(error)
+        self._gateway.refused += 1
+        if isinstance(error, TowpathError):
+            log.error("%s", error)
+        else:
+            log.error("the snapshot could not be followed; what was served is served on", exc_info=error)
 
     def _take(self, snapshot: RouterSnapshot) -> None:
         """Accept what of a snapshot may be accepted, and serve it."""
@@ -127,7 +139,10 @@ class SnapshotWatch:
 
     def _load_ended(self) -> None:
         self._woken.set()
-        self._settle()
+        try:
+            self._settle()
+        except Exception as error:
+            self._failed(error)
 
     def _settle(self) -> None:
         """Bring every model as far as what is in memory allows, and load what is missing."""
@@ -188,31 +203,25 @@ class SnapshotWatch:
 
             try:
                 judge = LiveJudge(gateway.board, split, route.judge)
-            except (OSError, TowpathError) as error:
+            except Exception as error:
                 # without a judge there is no canary and no shadow; the way back to stable is open all the same
                 is_whole = split.canary is None and split.shadow is None
                 self._unjudged[split.model] = f"the judge cannot start: {error}"
                 log.error("%s at revision %d: the judge cannot start: %s", split.model, split.rev, error)
-        self._replace_judge(split.model, judge)
         tell = partial(_log_shadow, gateway, split.rev) if gateway.predictions is not None else None
         log.info("%s is at revision %d: %s", split.model, split.rev, _in_words(split))
         return Traffic(split, warm, judge, route.judge, tell, is_whole=is_whole)
 
-    def _replace_judge(self, model: str, judge: LiveJudge | None) -> None:
-        old = self._gateway.judges.pop(model, None)
-        if judge is not None:
-            self._gateway.judges[model] = judge
-        if old is not None:
-            old.close()
-
     def _let_go(self, before: Mapping[str, Traffic], now: Mapping[str, Traffic]) -> None:
         """End what belonged to traffic that is no more; requests that took it keep it until they are answered."""
+        judges = self._gateway.judges
+        ended = [judge for name, judge in judges.items() if name not in now or now[name].judge is not judge]
+        self._gateway.judges = {name: each.judge for name, each in now.items() if each.judge is not None}
+        for judge in ended:
+            judge.close()
         for name, old in before.items():
-            new = now.get(name)
-            if old.mirror is not None and (new is None or new.mirror is not old.mirror):
+            if old.mirror is not None and (name not in now or now[name].mirror is not old.mirror):
                 old.mirror.end()
-            if new is None:
-                self._replace_judge(name, None)
 
     def _refused_loads(self, route: ModelRoute) -> list[str]:
         """Return why not all of a route is loaded; nothing where all is, or is on its way."""

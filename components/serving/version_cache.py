@@ -60,7 +60,6 @@ class VersionCache:
         failed = self._failed.get(ref)
         if failed is not None and failed[0] == placed and monotonic() < failed[2]:
             return
-        self._loading.add(ref)
         loop = asyncio.get_running_loop()
         stats = self._stats.setdefault(ref.model, Measurements())
 
@@ -68,7 +67,10 @@ class VersionCache:
             loop.call_soon_threadsafe(self._ended, placed, result, error)
 
         stop = LoadStop()
-        self.bulkhead.offer(Task(lambda _: load_served(placed, stats, stop), stop, deliver, LOAD_S))
+        if self.bulkhead.offer(Task(lambda _: load_served(placed, stats, stop), stop, deliver, LOAD_S)):
+            self._loading.add(ref)
+        else:
+            self._note_failure(placed, "the gateway can have no thread for it at the moment")
 
     def keep(self, refs: Iterable[ModelRef]) -> None:
         """Forget every version but these: what still answers a request stays in memory until it has."""
@@ -94,11 +96,24 @@ class VersionCache:
             self._failed.pop(ref, None)
             log.info("%s version %d is loaded", ref.model, ref.version)
         else:
-            words = str(error) if isinstance(error, TowpathError) else f"{type(error).__name__}: {error}"
-            self._failed[ref] = (placed, words, monotonic() + self._retry_s)
-            self._stats[ref.model].load_failures += 1
-            log.error("%s version %d was not loaded: %s", ref.model, ref.version, words)
+            self._note_failure(placed, _why(error))
         self._changed()
+
+    def _note_failure(self, placed: PlacedModel, words: str) -> None:
+        ref = placed.ref
+        self._failed[ref] = (placed, words, monotonic() + self._retry_s)
+        self._stats[ref.model].load_failures += 1
+        log.error("%s version %d was not loaded: %s", ref.model, ref.version, words)
+
+
+def _why(error: Exception | None) -> str:
+    match error:
+        case TowpathError():
+            return str(error)
+        case MemoryError():
+            return "there is not enough memory for it beside what is served; it is tried again"
+        case _:
+            return f"{type(error).__name__}: {error}"
 
 
 def _c_library() -> ctypes.CDLL | None:

@@ -6,6 +6,8 @@ one worker chooses for all.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from components.judge import psi
@@ -16,6 +18,8 @@ from components.serving.judging.predictions import Outputs, scores_of
 from components.types.release import JudgeSettings
 
 MOST_WAITING = 2_000
+
+log = logging.getLogger("towpath.gateway")
 
 
 class DriftCounts:
@@ -28,6 +32,7 @@ class DriftCounts:
         self._waiting: list[list[float]] = [[] for _ in ROLES]
         self._sampled = 0
         self._edges: np.ndarray | None = None
+        self._has_failed = False
 
     def add(self, role: int, outputs: Outputs) -> None:
         """Keep what a version answered for the next `flush`."""
@@ -36,11 +41,16 @@ class DriftCounts:
             waiting += scores_of(outputs)
 
     def flush(self) -> None:
-        """Count what waits, if there are bins."""
+        """Count what waits, if there are bins; a disk that fails costs the drift, and nothing else that is judged."""
         if not any(self._waiting):
             return
         if self._edges is None:
-            self._edges = self._chosen()
+            try:
+                self._edges = self._chosen()
+            except (OSError, ValueError) as error:  # a full disk; a file that a power cut emptied
+                if not self._has_failed:
+                    log.error("the bins of scores cannot be kept in %s: %s", self._rollout.folder, error)
+                self._has_failed = True
         if self._edges is None:
             return
         for role, scores in enumerate(self._waiting):

@@ -7,6 +7,7 @@ the new version, over the counts of all workers. The e-value depends on those su
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ from components.types.release import JudgeSettings, Role, TrafficSplit
 _SEEN, _BAD, _PAIR = 0, 1, 1 + len(KINDS)
 """Bits of a user in the table: seen at all, then one per kind, then one per kind for pairs."""
 _SLOW, _LABEL, _SERVER = (INDEX_OF_KIND[kind] for kind in (BadEvent.SLOW, BadEvent.LABEL_ERROR, BadEvent.SERVER_ERROR))
+
+log = logging.getLogger("towpath.gateway")
 
 
 class LiveJudge:
@@ -234,8 +237,11 @@ class LiveJudge:
         self._brakes.obey(self._board.killed(self.split.model))
 
     def close(self) -> None:
-        """Flush for the last time; whatever still computes here is not a death in flight."""
-        self.flush()
+        """Flush for the last time, as far as that goes; whatever still computes here is not a death in flight."""
+        try:
+            self.flush()
+        except Exception:  # whoever ends this judge has more to do, first of all to move the traffic
+            log.exception("%s revision %d: its last counts could not be kept", self.split.model, self.split.rev)
         self._rollout.own["running"] = 0
 
     def _went_wrong(self, index: int, user: int, bad: BadEvent) -> None:

@@ -24,6 +24,7 @@ from components.types.release import JudgeSettings, ModelRef, PlacedModel, Traff
 from tests.asking import Answer, call
 from tests.broken_products import renamed_product
 from tests.canaries import OTHER, STABLE, Broken
+from tests.following import Followed
 
 MAKERS = {
     "network": network_product,
@@ -129,3 +130,17 @@ def open_log(tmp_path):
     yield start
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def placed(sums):
+    """Versions of the model `sum` as a snapshot names them, by number."""
+    return {
+        number: PlacedModel(ModelRef("sum", number, product.digest), product.directory, product.runtime)
+        for number, product in sums.items()
+    }
+
+
+@pytest.fixture
+def followed(tmp_path):
+    return Followed(tmp_path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from components.serving.bulkhead import Bulkhead, BulkheadFullError, Task
+from tests.machine_faults import refuse_threads
 
 
 @dataclass
@@ -174,3 +175,34 @@ def test_its_threads_do_not_keep_a_process_alive():
     eventually(lambda: any(each.name == "daemon-bulkhead" for each in threading.enumerate()))
     assert all(each.daemon for each in threading.enumerate() if each.name == "daemon-bulkhead")
     release.set()
+
+
+def test_a_thread_that_the_system_refuses_costs_one_task_and_no_place_for_the_next(monkeypatch, caplog):
+    refused = refuse_threads(monkeypatch, "scarce-bulkhead", times=2)
+
+    async def scenario():
+        bulkhead = Bulkhead("scarce-bulkhead", 1, 4)
+        for _ in range(2):
+            with pytest.raises(BulkheadFullError):
+                await bulkhead.run(lambda stop: "not begun", Flag(), 60)
+        assert await bulkhead.run(lambda stop: "next", Flag(), 60) == "next"
+        assert bulkhead.threads == 1
+
+    asyncio.run(scenario())
+    assert len(refused) == 2
+    assert caplog.text.count("can't start new thread") == 1
+
+
+def test_where_a_second_thread_is_refused_the_first_does_the_work_of_both(monkeypatch):
+    release, done = threading.Event(), []
+    bulkhead = Bulkhead("scarce-bulkhead", 2, 4)
+    tasks = [Task(waits(release), Flag(), lambda result, error: done.append(result)) for _ in range(3)]
+    assert bulkhead.offer(tasks[0])
+    eventually(lambda: bulkhead.is_busy)
+    refuse_threads(monkeypatch, "scarce-bulkhead")
+    assert bulkhead.offer(tasks[1])
+    assert bulkhead.threads == 1
+    assert bulkhead.offer(tasks[2])
+    assert bulkhead.threads == 2
+    release.set()
+    eventually(lambda: done == ["done"] * 3)

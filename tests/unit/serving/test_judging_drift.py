@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from components.serving.board import Board
+from components.serving.board import Board, rollout_board
 from tests.judges import CANARY, CANARY_SPLIT, ERROR, STABLE, ask, judges, number, word
+from tests.machine_faults import no_space
 
 
 @pytest.mark.parametrize("outputs", [number, lambda value: word("yes", value / 10)], ids=["numbers", "probabilities"])
@@ -62,3 +63,26 @@ def test_once_stopped_the_split_says_nothing(tmp_path):
         ask(judge, CANARY, ERROR)
     assert judge.weight == 0
     assert judge.report().split_p is None
+
+
+def test_bins_that_a_full_disk_refuses_are_chosen_later_and_nothing_else_is_lost(tmp_path, monkeypatch, caplog):
+    (judge,) = judges(tmp_path, psi_min=20)
+    with monkeypatch.context() as patch:
+        patch.setattr(rollout_board, "write_once", no_space)
+        for turn in range(40):
+            ask(judge, outputs=number(turn))
+            ask(judge, CANARY, outputs=number(turn))
+            judge.flush()
+        report = judge.report()
+        assert (report.stable.requests, report.canary.requests, report.drift.rows) == (40, 40, 0)
+    assert caplog.text.count("No space left on device") == 1
+    assert judge.report().drift.rows == 40
+
+
+def test_a_judge_ends_also_where_its_last_counts_cannot_be_kept(tmp_path, monkeypatch, caplog):
+    (judge,) = judges(tmp_path)
+    with judge.running(CANARY):
+        monkeypatch.setattr(judge, "flush", lambda: no_space(tmp_path))
+        judge.close()
+        assert judge._rollout.own["running"].sum() == 0
+    assert "its last counts could not be kept" in caplog.text

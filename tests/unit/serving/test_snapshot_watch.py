@@ -2,70 +2,10 @@
 
 import asyncio
 import gc
-import time
 import weakref
 from dataclasses import replace
 
-import pytest
-
-from bench.products import sum_product
-from components.serving.board import Board
-from components.serving.gateway import Gateway
-from components.serving.options import Limits
-from components.serving.snapshot_watch import SnapshotWatch
-from components.stage.files import write_json
-from components.types.release import ModelRef, ModelRoute, PlacedModel, RouterSnapshot, TrafficSplit
-
-
-@pytest.fixture(scope="session")
-def placed(tmp_path_factory):
-    root = tmp_path_factory.mktemp("versions")
-    found = {}
-    for number in (1, 2, 3):
-        product = sum_product(root / str(number), 1000.0 * number)
-        found[number] = PlacedModel(ModelRef("sum", number, product.digest), product.directory, product.runtime)
-    return found
-
-
-class Followed:
-    """A gateway that follows a file, looked at from inside its event loop."""
-
-    def __init__(self, folder):
-        self.path = folder / "router.json"
-        self.board = Board(folder / "board")
-        self.gateway = Gateway(Limits(), board=self.board)
-        self.sequence = 0
-
-    def write(self, *routes):
-        self.sequence += 1
-        write_json(self.path, RouterSnapshot(self.sequence, {route.split.model: route for route in routes}))
-
-    def run(self, scenario):
-        async def whole():
-            watch = SnapshotWatch(self.gateway, self.path, poll_s=0.01, retry_s=0.05)
-            await watch.start()
-            following = asyncio.create_task(watch.run())
-            try:
-                return await scenario()
-            finally:
-                following.cancel()
-
-        return asyncio.run(whole())
-
-    async def until(self, condition, seconds=5.0):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, (self.gateway.problems, self.gateway.revs, self.gateway.loaded)
-            await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-def followed(tmp_path):
-    return Followed(tmp_path)
-
-
-def route(rev, placed, *versions, **split):
-    return ModelRoute(TrafficSplit("sum", rev, **split), {str(number): placed[number] for number in versions})
+from tests.following import route
 
 
 def test_a_snapshot_that_says_nothing_new_changes_nothing(followed, placed):
