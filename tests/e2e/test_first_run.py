@@ -1,6 +1,7 @@
 """The story of a newcomer: one command, and real data has become a served champion. The tests build on one another."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 from tests.e2e.conftest import Project
 
 pytestmark = pytest.mark.slow
+FULL = os.environ.get("TOWPATH_FULL") == "1"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,9 @@ def test_dvc_repro_alone_gives_the_same_files_and_leaves_the_flow_nothing_to_rec
     project: Project, first: dict
 ) -> None:
     before = (project.root / "dvc.lock").read_text()
-    stages = [stage["stage"] for stage in first["stages"]]
+    slow = () if FULL else ("-keras", "-lightning")  # whose bytes are the same again in the contract tests
+    stages = [stage["stage"] for stage in first["stages"] if not stage["stage"].endswith(slow)]
+    assert len(stages) >= 6
     project.dvc("repro", "--force", "--single-item", *stages)
     assert (project.root / "dvc.lock").read_text() == before
     assert project.json("run", "breast_cancer")["up_to_date"]

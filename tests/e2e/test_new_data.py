@@ -34,7 +34,8 @@ def batch(project: Project, name: str, first: int, last: int, spoil: str = "") -
 
 
 @pytest.fixture(scope="module")
-def boxes(project: Project) -> Project:
+def boxes(served_project: Project) -> Project:
+    project = served_project
     batch(project, "night-1", 0, 400)
     project.write("pipelines/configs/boxes.yaml", CONFIG.format(landing=project.root / ".towpath/landing"))
     lines = (project.root / "dvc.yaml").read_text().replace("vars:", "vars:\n  - pipelines/configs/boxes.yaml #", 1)

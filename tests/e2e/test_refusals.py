@@ -29,7 +29,8 @@ trainings:
 
 
 @pytest.fixture(scope="module")
-def boxes(project: Project) -> Project:
+def boxes(served_project: Project) -> Project:
+    project = served_project
     project.write("data/boxes/boxes.csv", CSV)
     project.write("pipelines/configs/boxes.yaml", CONFIG)
     lines = (project.root / "dvc.yaml").read_text().replace("vars:", "vars:\n  - pipelines/configs/boxes.yaml #", 1)

@@ -46,17 +46,19 @@ def shared_table(path: str) -> Path:
     return table
 
 
-def test_a_generated_table_of_the_taxi_tables_shape(project: Project) -> None:
+def test_a_generated_table_of_the_taxi_tables_shape(served_project: Project) -> None:
+    project = served_project
     (project.root / "data/taxi").mkdir()
     write_taxi_shaped(project.root / "data/taxi/taxi.csv", 6000, seed=1)
     add_model(project, "taxi")
     if FULL or not SHARED.is_dir():
         run_all_three(project, "taxi")
-    else:  # a real table goes through all three below
+    else:  # real tables go through the networks, below and in test_tfx.py
         assert project.json("run", "taxi", "--only", "sklearn")["version"] == 1
 
 
-def test_more_rows_of_the_same_table_leave_every_row_on_its_side(project: Project) -> None:
+def test_more_rows_of_the_same_table_leave_every_row_on_its_side(served_project: Project) -> None:
+    project = served_project
     before = ids_by_split(project)
     write_taxi_shaped(project.root / "data/taxi/taxi.csv", 7000, seed=1)
     outcome = project.json("run", "taxi", "--only", "sklearn", "--no-register")
@@ -75,21 +77,19 @@ def ids_by_split(project: Project) -> dict[str, set[int]]:
     }
 
 
-def test_the_real_taxi_table(make_project) -> None:
+@pytest.mark.skipif(not FULL, reason="networks learn from it in test_tfx.py; set TOWPATH_FULL=1")
+def test_the_real_taxi_table(make_project, prefect: str) -> None:
     table = shared_table(TAXI)
-    project = make_project("taxi")
+    project = make_project("taxi", prefect=prefect)
     (project.root / "data/taxi").mkdir()
     shutil.copy2(table, project.root / "data/taxi/taxi.csv")
     add_model(project, "taxi")
-    if FULL:
-        run_all_three(project, "taxi")
-    else:  # networks learn from it in test_tfx.py
-        assert project.json("run", "taxi", "--only", "sklearn")["version"] == 1
+    run_all_three(project, "taxi")
 
 
-def test_the_real_adult_table(make_project) -> None:
+def test_the_real_adult_table(make_project, prefect: str) -> None:
     table = shared_table("adult/adult.csv")
-    project = make_project("adult")
+    project = make_project("adult", prefect=prefect)
     (project.root / "data/adult").mkdir()
     shutil.copy2(table, project.root / "data/adult/adult.csv")
     add_model(project, "adult")
@@ -97,8 +97,8 @@ def test_the_real_adult_table(make_project) -> None:
 
 
 @pytest.mark.parametrize("model", ["digits", "diabetes"])
-def test_the_other_shipped_models(make_project, model: str) -> None:
+def test_the_other_shipped_models(make_project, prefect: str, model: str) -> None:
     some = () if FULL else ("--only", "sklearn")  # images and numbers are learnt by every kind in the contract tests
-    outcome = make_project(model).json("run", model, *some)
+    outcome = make_project(model, prefect=prefect).json("run", model, *some)
     assert outcome["version"] == 1
     assert all(verdict["passed"] for verdict in outcome["verdicts"])

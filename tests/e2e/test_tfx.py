@@ -25,9 +25,9 @@ RUN = ("run", "rides", "--only", "keras,lightning,tfx", "--set", f"tfx.epochs={E
 
 
 @pytest.fixture(scope="module")
-def rides(make_project: Any) -> Project:
+def rides(make_project: Any, prefect: str) -> Project:
     """Return a project with the real taxi table, or one of its shape where that is not beside this checkout."""
-    project: Project = make_project("rides")
+    project: Project = make_project("rides", prefect=prefect)
     (project.root / "data/rides").mkdir()
     if (SHARED / TAXI).is_file():
         shutil.copy2(SHARED / TAXI, project.root / "data/rides/taxi.csv")

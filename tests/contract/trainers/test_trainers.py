@@ -33,15 +33,21 @@ KEYS = {
     "regression": LEARNS,
     "image": LEARNS,
 }
+SHOWN_ELSEWHERE = {
+    ("keras", "image"): "tests/unit/training/frameworks/test_keras_trainer.py",
+    ("lightning", "image"): "tests/unit/training/frameworks/test_lightning_trainer.py",
+    ("tfx", "regression"): "tests/integration/tfx/test_model.py",
+}
 READ_YAML = ("lightning", "tfx")
 """Kinds whose frameworks read YAML for themselves."""
-SOME = NETWORKS if os.environ.get("TOWPATH_FULL") == "1" else ("sklearn",)
-"""Kinds for what is the stage's own, or shown of every kind by another test too (a killed training ends in the same
-bytes)."""
-MOST = NETWORKS if os.environ.get("TOWPATH_FULL") == "1" else tuple(each for each in NETWORKS if each != "tfx")
-"""Kinds for what one more training has to show: a whole pipeline of TFX is half a minute, and reads seed and weights
-where keras does."""
-STOPS = [(each, how) for each in NETWORKS for how in ("SIGTERM", "parent killed")]
+FULL = os.environ.get("TOWPATH_FULL") == "1"
+SOME = NETWORKS if FULL else ("sklearn",)
+"""Kinds for what is the stage's own, or shown of every kind by another test too: a killed training ends in the same
+bytes, and the tests of the frameworks have images, weights, signals and losses of their own."""
+MOST = NETWORKS if FULL else tuple(each for each in NETWORKS if each != "tfx")
+"""Kinds for what one more training has to show: a whole pipeline of TFX takes half a minute, and reads its seed where
+keras does."""
+STOPS = [(each, how) for each in dict.fromkeys((*SOME, "tfx")) for how in ("SIGTERM", "parent killed")]
 STOPS += [(each, "time-out") for each in SOME]  # the stage ends its worker as it does after a SIGTERM
 ENDLESS = {"epochs": 100_000, "batch_size": 8, "patience": None, "checkpoint_every_s": 0.2}
 
@@ -93,8 +99,8 @@ def checkpoint(project, training, epoch):
 @pytest.mark.slow
 @pytest.mark.parametrize("table", list(KEYS))
 def test_trainer_learns_and_its_product_predicts_the_test_split(trained, kind, table):
-    if kind == "tfx" and table == "regression" and os.environ.get("TOWPATH_FULL") != "1":
-        pytest.skip("half a minute of TFX for what tests/integration/tfx/test_model.py shows; set TOWPATH_FULL=1")
+    if not FULL and (kind, table) in SHOWN_ELSEWHERE:
+        pytest.skip(f"shown by {SHOWN_ELSEWHERE[kind, table]}; set TOWPATH_FULL=1")
     done = trained(kind, table)
     project, training = done.project, done.training
 
@@ -252,6 +258,7 @@ def test_stopped_training_leaves_no_process_and_a_checkpoint(trained, make_proje
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("network", SOME, indirect=True)
 def test_training_whose_loss_is_no_number_fails_and_leaves_nothing(make_project, network):
     project = make_project("regression")
     write_extreme_values(project.prepared)
@@ -301,7 +308,7 @@ def test_training_leaves_next_to_nothing_in_the_temporary_folder(trained, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", MOST, indirect=True)
+@pytest.mark.parametrize("network", SOME, indirect=True)
 def test_heavier_class_is_predicted_more_often(trained, make_project, network):
     even, project = trained(network, "binary"), make_project("binary")
     path = project.prepared / "prepared.json"
