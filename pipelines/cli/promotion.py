@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from components.errors import AlreadyRunningError, BadInputError
+from components.errors import AlreadyRunningError, BadInputError, GateRefusedError
 from pipelines.cli.output import JsonOption, finish, print_json, print_verdicts, progress, say, say_all
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")]
 _LOOK_S = 1.0
+_FOLLOW = "Stay and tick until it is stable (exit code 0), or a gate threw it out or holds it until a person acts (4)."
 
 
 def promote(
@@ -26,7 +27,7 @@ def promote(
     version: int,
     to: Annotated[str, typer.Option("--to", help="Where to: staging or production; local accepts the challenger.")],
     plan: Annotated[str, typer.Option(help="A release plan instead of the environment's own.")] = "",
-    follow: Annotated[bool, typer.Option("--follow", help="Stay and tick until it is stable or thrown out.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help=_FOLLOW)] = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -59,7 +60,7 @@ def promote(
         print_verdicts(done.verdicts)
         say_all([*done.sentences, f"version {version} of {model} is {done.state} in {to} at revision {done.rev}"])
     if follow:
-        _follow(env, model, version, json)
+        follow_and_tell(env, model, version, json)
 
 
 def follow_rollout(env: EnvironmentConfig, model: str, version: int, hear: Callable[[tuple[str, ...]], None]) -> Slot:
@@ -79,17 +80,35 @@ def follow_rollout(env: EnvironmentConfig, model: str, version: int, hear: Calla
 
     said: tuple[str, ...] = ()
     while True:
-        needs_person = False
+        held_at = None
         with contextlib.suppress(AlreadyRunningError):  # somebody else lets it move, which is as good
             looked = tick(env, model)
-            needs_person = looked.needs_person
+            held_at = looked.rev if looked.needs_person else None
             if looked.sentences != said:
                 hear(looked.sentences)
                 said = looked.sentences
         slot = env.ledger().slot(model, env.name)
-        if needs_person or on_its_way(slot) != version:
+        if held_at == slot.rev or on_its_way(slot) != version:
             return slot
         time.sleep(_LOOK_S)
+
+
+def follow_and_tell(env: EnvironmentConfig, model: str, version: int, json: bool) -> None:
+    """Stay until a version's rollout is decided or waits for a person, and say which.
+
+    Raises:
+        typer.Exit: 4, because the version is not stable: a gate threw it out or holds it, or a person ended it.
+        TowpathError: as `follow_rollout`.
+    """
+    slot = follow_rollout(env, model, version, lambda sentences: None if json else say_all(sentences))
+    if json:
+        from pipelines.release.tick import foresee
+
+        print_json(foresee(env, model))
+    else:
+        say(_came_to(env, slot, version))
+    if slot.stable != version:
+        raise typer.Exit(GateRefusedError.exit_code)
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -119,14 +138,17 @@ def _accept(env: EnvironmentConfig, model: str, version: int, plan: str, *, dry_
     say_all(done.sentences)
 
 
-def _follow(env: EnvironmentConfig, model: str, version: int, json: bool) -> None:
-    slot = follow_rollout(env, model, version, lambda sentences: None if json else say_all(sentences))
-    if json:
-        from pipelines.release.tick import foresee
+def _came_to(env: EnvironmentConfig, slot: Slot, version: int) -> str:
+    """Return what became of a version, in a sentence."""
+    from components.release.states import on_its_way, state_of
 
-        print_json(foresee(env, model))
-    else:
-        state = "stable" if slot.stable == version else "not stable"
-        say(f"version {version} of {model} is {state} in {env.name.value}")
-    if version not in (slot.stable, slot.candidate, slot.shadow, slot.canary):
-        raise typer.Exit(4)
+    model, where = slot.model, env.name.value
+    if slot.stable == version:
+        return f"version {version} of {model} is stable in {where}"
+    ledger = env.ledger()
+    state = state_of(ledger.version(model, version), slot, ledger.events(model, env.name))
+    waits = " and stays so until a person acts" if on_its_way(slot) == version else ""
+    return (
+        f"version {version} of {model} is {str(state).replace('_', ' ')} in {where}, not stable{waits}; "
+        f"`towpath explain-release {model} --env {where}` says why"
+    )

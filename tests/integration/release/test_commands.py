@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,22 +21,28 @@ from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner, Result
 
 from components.errors import TowpathError
-from components.release.records import Approval, Slot
-from components.types.release import ModelRoute
+from components.release.records import Approval, Placement, Slot
+from components.types.release import Environment, ModelRoute
 from pipelines.cli import ledger, operations, promotion, releases, upkeep
 from pipelines.cli.main import app
-from pipelines.cli.promotion import follow_rollout
 from pipelines.release.apply import split_of
-from tests.releases import MODEL, MemoryEnvironment, healthy_report, quick_plan
+from pipelines.release.commit import Move, commit, note
+from pipelines.release.environment_config import EnvironmentSection
+from pipelines.release.lineage import LINEAGE
+from pipelines.release.observe import keep_plan
+from tests.releases import MODEL, MemoryEnvironment, quick_plan
 
 pytestmark = pytest.mark.slow
 """MLflow is imported: seconds."""
 
 ROOT = Path(__file__).parents[3]
+PROMOTE = ("promote", MODEL, "4", "--to", "production")
 Place = Callable[..., Slot]
 
 SHOWING = {"releases", "explain-release", "ledger verify", "ledger show", "ledger export"}
 """Commands that change nothing; every other one has a dry run."""
+BEFORE = {"resume": "pause", "promote": "abort"}
+"""What must be done before a command has something to do in `project`."""
 ONLY_JSON = {"ledger export"}
 """What it writes is JSON, asked or not."""
 
@@ -93,6 +98,22 @@ def edit(env: MemoryEnvironment, statement: str) -> None:
         assert connection.execute(statement).rowcount > 0
 
 
+def stand_in_staging(env: MemoryEnvironment, version: int) -> None:
+    """Make a version stable in staging, from where it may be promoted to production."""
+    staging = MemoryEnvironment(
+        Environment.STAGING, EnvironmentSection(after=Environment.LOCAL, plan="staging"), env.root
+    )
+    recorded, slot = env.ledger().version(MODEL, version), env.ledger().slot(MODEL, staging.name)
+    note(staging, slot, version, recorded.digest, LINEAGE, {"code": "0c0ffee", "lock": "1" * 64}, "ada")
+    plan, to = quick_plan(), Placement(stable=version)
+    keep_plan(staging, slot, recorded, "test", plan)
+    commit(
+        staging,
+        slot,
+        Move(version=version, target="stable", to=to, actor="eve", reason="test", plan_digest=plan.digest),
+    )
+
+
 @contextmanager
 def running(root: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command that stays, and interrupt it as a person does."""
@@ -132,11 +153,13 @@ def test_every_command_takes_json_and_every_one_that_changes_something_a_dry_run
         ("reject", MODEL, "3"),
         ("reject", MODEL, "3", "--quarantine"),
         ("pause", MODEL),
+        ("resume", MODEL),
         ("abort", MODEL),
         ("rollback", MODEL),
         ("kill", MODEL),
         ("tick", "--env", "production"),
         ("reconcile", "--env", "production"),
+        PROMOTE,
     ],
     ids=" ".join,
 )
@@ -145,6 +168,9 @@ def test_a_dry_run_changes_no_row_and_no_file(project: MemoryEnvironment, comman
         folder = project.router_path.parent
         return {str(each): each.stat().st_mtime_ns for each in folder.rglob("*") if each.suffix != ".lock"}
 
+    stand_in_staging(project, 4)
+    if command[0] in BEFORE:
+        assert towpath(BEFORE[command[0]], MODEL, "--wait", "0").exit_code == 0
     before = ledger_rows(project), files()
     done = towpath(*command, "--dry-run", "--json")
     # no gateway runs: what compares with it says so, and that is all
@@ -181,6 +207,61 @@ def test_what_would_be_ignored_is_refused(project: MemoryEnvironment, arguments:
     assert ledger_rows(project) == before
 
 
+@pytest.mark.parametrize(
+    ("before", "arguments", "words"),
+    [
+        (("reject", MODEL, "4", "--wait", "0"), PROMOTE, "is rejected and may not be released"),
+        (("reject", MODEL, "4", "--quarantine", "--wait", "0"), PROMOTE, "is quarantined and may not be released"),
+        ((), ("approve", MODEL), "ada is the author of version 3 of taxi and may not approve it"),
+    ],
+    ids=["rejected", "quarantined", "one's own"],
+)
+def test_what_nobody_may_do_is_refused_in_a_sentence_and_moves_nothing(
+    project: MemoryEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[str, ...],
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    for version in (4, 1):  # so that 4 was stable there, and is not any more
+        stand_in_staging(project, version)
+    if before:
+        assert towpath(*before).exit_code == 0
+    monkeypatch.setenv("TOWPATH_ACTOR", "ada")
+    rows = ledger_rows(project)
+    done = towpath(*arguments)
+    assert done.exit_code == 4
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("towpath: ")
+    assert words in last
+    assert ledger_rows(project) == rows
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ("demo", "follow plan demo, which is laxer than the defaults in entry, shadow, canary, ramp, bake, approvals"),
+        ("default", "follow plan default"),
+    ],
+)
+def test_promoting_names_the_plan_and_says_aloud_where_it_is_lax(
+    project: MemoryEnvironment, plan: str, said: str
+) -> None:
+    stand_in_staging(project, 4)
+    assert towpath("abort", MODEL, "--wait", "0").exit_code == 0
+    done = towpath(*PROMOTE, "--plan", plan, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert f"  1. {said}" in done.stderr.splitlines()
+
+
+def test_promoting_without_shadow_and_canary_says_so(project: MemoryEnvironment) -> None:
+    stand_in_staging(project, 4)
+    assert towpath("abort", MODEL, "--wait", "0").exit_code == 0
+    done = towpath(*PROMOTE, "--plan", "staging", "--dry-run")
+    assert "no shadow: users are the first to meet the version" in done.stderr
+    assert "no canary: all users meet the version at once" in done.stderr
+
+
 def test_an_approval_is_for_the_step_that_was_shown(project: MemoryEnvironment) -> None:
     done = towpath("approve", MODEL, "--rev", "1")
     assert done.exit_code == 3
@@ -210,16 +291,6 @@ def test_an_audit_says_that_there_is_nothing_to_verify(env: MemoryEnvironment, m
     done = towpath("ledger", "verify")
     assert done.exit_code == 0
     assert "there is no chain to verify" in done.stderr
-
-
-def test_following_a_rollout_waits_for_another_tick_that_is_at_it(env: MemoryEnvironment, place: Place) -> None:
-    place("stable", 1, quick_plan(), stable=1)
-    slot = place("canary:50", 2, quick_plan(), stable=1, canary=2, weight=50)
-    env.memory.report = healthy_report(slot)
-    env.ledger().acquire(f"rollout/{MODEL}/production", "another tick", 0.5)
-    begun = time.monotonic()
-    assert follow_rollout(env, MODEL, 2, lambda _: None).stable == 2
-    assert time.monotonic() - begun >= 0.5
 
 
 def test_ticking_goes_on_after_a_hiccup_until_it_is_interrupted(project: MemoryEnvironment) -> None:
