@@ -113,12 +113,11 @@ class Gateway:
 
     def release_status(self) -> GatewayStatus:
         """Return what all workers serve, and what the judges know; may be called in any thread."""
-        if self.board is None:
-            workers: tuple[WorkerStatus, ...] = (
-                WorkerStatus(0, os.getpid(), 0.0, self.revs, self.loaded, dict(self.problems)),
-            )
-        else:
-            workers = self.board.workers()
+        board, number = self.board, 0 if self.board is None else self.board.worker
+        # of itself it knows more than its board, which it cannot write where there is no room or no descriptor
+        own = WorkerStatus(number, os.getpid(), 0.0, self.revs, self.loaded, dict(self.problems))
+        others = [] if board is None else [each for each in board.workers() if each.worker != number]
+        workers = tuple(sorted((own, *others), key=lambda each: each.worker))
         return GatewayStatus(workers, {name: judge.report() for name, judge in list(self.judges.items())})
 
     def close(self, time_s: float = 1.0) -> bool:

@@ -22,7 +22,9 @@ def read_snapshot(path: Path) -> RouterSnapshot:
         snapshot = record.read(RouterSnapshot, path)
     except FileNotFoundError:
         raise ConfigError(f"there is no router snapshot {path}; register a model first (`towpath run MODEL`)") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(f"the router snapshot {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise ConfigError(f"{path} is not a router snapshot: {error}") from None
     for name, route in snapshot.models.items():
         _check_route(name, route, path)

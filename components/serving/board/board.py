@@ -53,6 +53,8 @@ class Board:
         self._kill_switch = kill_switch
         self._lineages: dict[str, tuple[Stops, ...]] = {}
         self._untidy: dict[str, TrafficSplit] = {}
+        self._heard: dict[int, dict[str, Any]] = {}
+        """What each worker said when the folder was last read."""
         self.process = randbits(62)
         """A token of this process's life."""
         self._rows = max(workers, worker + 1, _LEAST_ROWS)
@@ -107,16 +109,16 @@ class Board:
         write_whole(self.folder / "workers" / f"{self.worker}.json", orjson.dumps(about))
 
     def workers(self) -> tuple[WorkerStatus, ...]:
-        """Return every worker that ever said what it serves, in order."""
-        found = []
-        for path in (self.folder / "workers").glob("[0-9]*.json"):
-            if about := _read_json(path):
-                alive_s = max(0.0, time.monotonic() - about["at_s"])
-                loaded = {model: tuple(versions) for model, versions in about["loaded"].items()}
-                found.append(
-                    WorkerStatus(int(path.stem), about["pid"], alive_s, about["revs"], loaded, about["problems"])
-                )
-        return tuple(sorted(found, key=lambda each: each.worker))
+        """Return every worker that ever said what it serves, in order; what cannot be read now, as it was read last."""
+        with suppress(OSError):  # no descriptor is left: the others serve on all the same
+            paths = (self.folder / "workers").glob("[0-9]*.json")
+            self._heard = {int(path.stem): about for path in paths if (about := _read_json(path))}
+        now_s, found = time.monotonic(), []
+        for number, about in sorted(self._heard.items()):
+            loaded = {model: tuple(versions) for model, versions in about["loaded"].items()}
+            alive_s = max(0.0, now_s - about["at_s"])
+            found.append(WorkerStatus(number, about["pid"], alive_s, about["revs"], loaded, about["problems"]))
+        return tuple(found)
 
     def publish(self, totals: Totals) -> None:
         """Replace this worker's own totals since its start: figures by name, under a key (say, model and version).
