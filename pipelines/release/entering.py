@@ -23,9 +23,11 @@ from components.types.record import canonical_json
 from components.types.release import PlacedModel
 from pipelines.author import actor
 from pipelines.release.carrying import carry
+from pipelines.release.commit import note
 from pipelines.release.contract import incompatibilities
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.gates_evidence import gates_evidence
+from pipelines.release.lineage import LINEAGE, code_and_lock
 from pipelines.release.load_test import load_test
 from pipelines.release.offline import offline_predictions
 from pipelines.release.replay import replay
@@ -65,6 +67,7 @@ def enter(
         for evidence in reversed(source.ledger().evidence(model, source.name, version)):
             if evidence.kind not in _PASSING:
                 target.ledger().add_evidence(evidence)
+    _keep_lineage(recorded, source, target)
     return recorded
 
 
@@ -119,6 +122,15 @@ def _copy(placed: PlacedModel, target: EnvironmentConfig) -> None:
                 f"while it was copied to {target.name.value}; nothing was copied: look at the disk, then promote again"
             )
         target.store().put(copy)
+
+
+def _keep_lineage(version: RecordedVersion, source: EnvironmentConfig, target: EnvironmentConfig) -> None:
+    """Store what a version was made with where it goes: no event there must ask MLflow for it, and none further on."""
+    if target.ledger().evidence(version.model, target.name, version.version, kind=LINEAGE):
+        return
+    code, lock = code_and_lock(source, version)
+    slot = target.ledger().slot(version.model, target.name)
+    note(target, slot, version.version, version.digest, LINEAGE, {"code": code, "lock": lock}, actor())
 
 
 def _contract(env: EnvironmentConfig, placed: PlacedModel, stable: int | None) -> ContractEvidence:

@@ -45,6 +45,7 @@ def env(tmp_path: Path, registry_uri: str, monkeypatch: pytest.MonkeyPatch) -> M
     monkeypatch.setenv("MLFLOW_TRACKING_URI", registry_uri)
     section = EnvironmentSection(after=Environment.STAGING, plan="demo")
     made = MemoryEnvironment(Environment.PRODUCTION, section, tmp_path)
+    registered_in = MemoryEnvironment(Environment.LOCAL, EnvironmentSection(plan="demo"), tmp_path)
     for number in range(1, 5):
         product = tmp_path / f"product-{number}"
         product.mkdir()
@@ -52,8 +53,8 @@ def env(tmp_path: Path, registry_uri: str, monkeypatch: pytest.MonkeyPatch) -> M
         digest = made.store().put(product)
         recorded = RecordedVersion(MODEL, number, digest, "d" * 64, "onnx", author="ada")
         made.ledger().record_version(recorded)
-        slot = Slot(model=MODEL, env=made.name, rev=0)
-        note(made, slot, number, digest, LINEAGE, {"code": "0c0ffee", "lock": "1" * 64}, "ada")
+        slot = Slot(model=MODEL, env=registered_in.name, rev=0)
+        note(registered_in, slot, number, digest, LINEAGE, {"code": "0c0ffee", "lock": "1" * 64}, "ada")
     # MLflow is shared by the tests of a module: each begins with aliases of a ledger that has written nothing
     made.registry().set_aliases(MODEL, None, None, 0, prefix=made.alias_prefix, ledger_wins=True)
     return made

@@ -28,7 +28,6 @@ from pipelines.release.actors import Actor
 from pipelines.release.apply import apply_outbox
 from pipelines.release.commit import Move, commit, note
 from pipelines.release.environments import EnvironmentConfig, load_environment
-from pipelines.release.lineage import LINEAGE
 from pipelines.release.operate import Operation, abort, roll_back
 from pipelines.release.sinks import sinks_of
 from pipelines.release.tick import tick
@@ -52,7 +51,6 @@ def local(env: MemoryEnvironment) -> EnvironmentConfig:
         recorded = made.ledger().version(MODEL, number)
         gates = GatesEvidence(recorded.digest, (passed(True),), "g" * 64, True, "", True)
         note(made, slot, number, recorded.digest, GATES, gates, "ada")
-        note(made, slot, number, recorded.digest, LINEAGE, {"code": "0c0ffee", "lock": "1" * 64}, "ada")
     slot = make_stable_locally(made.ledger(), 1, seen=slot, digests=digests(made, 1), sinks=sinks_of(made), **WORDS)
     make_challenger_locally(made.ledger(), 2, seen=slot, digests=digests(made, 2), sinks=sinks_of(made), **WORDS)
     assert not any(each.problem for each in apply_outbox(made, MODEL))

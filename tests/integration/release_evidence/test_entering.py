@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from components.types.release import Environment
 from pipelines.release.entering import enter
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.gates_evidence import gates_evidence
+from pipelines.release.lineage import LINEAGE, code_and_lock
 from tests.integration.release_evidence.conftest import DATASET, GATE_CONFIG, MODEL, Project
 
 pytestmark = pytest.mark.slow
@@ -112,6 +114,24 @@ def test_production_takes_a_version_on_from_stagings_own_registry(
     production = entered(project, "production")
     found = gates_evidence(production, production.ledger().version(MODEL, project.version))
     assert (found.product_digest, found.gate_config_digest, found.clean) == (project.digest, GATE_CONFIG, True)
+
+
+def test_what_a_version_was_made_with_is_in_a_ledger_two_environments_on_and_no_mlflow_is_asked(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STAGING", "PRODUCTION"):
+        monkeypatch.setenv(f"TOWPATH_{name}_LEDGER_URL", f"sqlite:///{tmp_path / name}-ledger.db")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        for _ in range(2):
+            entered(project)
+            production = entered(project, "production")
+        (event,) = project.env("local").ledger().events(MODEL, Environment.LOCAL)
+        found = code_and_lock(production, production.ledger().version(MODEL, project.version))
+    assert found == (event.code_digest, event.lock_digest)
+    assert len(production.ledger().evidence(MODEL, production.name, project.version, kind=LINEAGE)) == 1
 
 
 def test_bytes_that_are_not_in_the_store_are_fetched_from_the_registry(project: Project) -> None:
