@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
@@ -28,7 +29,8 @@ from pipelines.release.approvals import Waiting, speak, waiting
 from pipelines.release.environments import load_environment
 from pipelines.release.own import own_environments
 from pipelines.release.reconcile import Drift, reconcile
-from pipelines.release.tick import Ticked, tick_all
+from pipelines.release.rounds import go_round, look_all
+from pipelines.release.tick import Ticked, with_sentences
 
 _LOOK_S = 2.0
 ELSEWHERE = "elsewhere"
@@ -51,27 +53,35 @@ def _reconcile(env: str) -> tuple[Drift, ...]:
 
 @task(name="tick", task_run_name="tick {env}", cache_policy=NO_CACHE)
 def _tick(env: str) -> tuple[Ticked, ...]:
-    return tick_all(load_environment(env))
+    return look_all(load_environment(env))
 
 
 @flow(name="rollouts", persist_result=False, validate_parameters=False)
 def rollouts_flow(environments: tuple[str, ...] = ()) -> tuple[Ticked, ...]:
-    """Repair what does not follow the ledger, then look once at every rollout; running it twice does no harm."""
-    looked: list[Ticked] = []
-    failed: list[str] = []
-    for env in environments or own_environments():
-        try:
-            _reconcile(env)
-        except TowpathError as error:  # what cannot be repaired keeps nothing from its look
-            failed.append(f"{env}: {error}")
-        try:
-            looked += _tick(env)
-        except TowpathError as error:  # nor one environment the others
-            failed.append(f"{env}: {error}")
-    failed += [f"{each.model} in {each.env}: {' '.join(each.sentences)}" for each in looked if each.action == "failed"]
+    """Look once at every rollout, then repair what does not follow the ledger; running it twice does no harm.
+
+    Raises:
+        InfrastructureError: an environment could not be looked at or repaired, or a look failed.
+    """
+    done = go_round(environments or own_environments(), _tick, _repaired)
+    failed = [f"{env}: {error}" for env, error in done.errors]
+    failed += [
+        f"{each.model} in {each.env}: {' '.join(each.sentences)}" for each in done.looked if each.action == "failed"
+    ]
     if failed:
         raise InfrastructureError("; ".join(failed))
-    return tuple(looked)
+    return done.looked
+
+
+def _repaired(env: str, looked: Sequence[Ticked]) -> tuple[Ticked, ...]:
+    """Repair an environment, and say beside every look, and in the log, what still does not follow."""
+    left = [drift for drift in _reconcile(env) if drift.problem]
+    for drift in left:
+        get_run_logger().warning("%s of %s in %s: %s", drift.what, drift.model, drift.env, drift.problem)
+    return tuple(
+        with_sentences(each, dict.fromkeys(drift.problem for drift in left if drift.model == each.model))
+        for each in looked
+    )
 
 
 @flow(name="approval", persist_result=False, validate_parameters=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -78,20 +79,19 @@ def add_commands(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _look_at(names: Sequence[str], *, dry_run: bool) -> tuple[list[Ticked], list[TowpathError]]:
+def _look_at(names: Sequence[str], *, dry_run: bool) -> tuple[Sequence[Ticked], list[TowpathError]]:
     """Look once at every slot of some environments; one that cannot be looked at does not keep the others from it."""
     from pipelines.release.environments import load_environment
-    from pipelines.release.tick import foresee_all, tick_all
+    from pipelines.release.rounds import follow_all, foresee_all, go_round, look_all
 
-    looked: list[Ticked] = []
-    errors: list[TowpathError] = []
-    for name in names:
-        try:
-            where = load_environment(name)
-            looked += foresee_all(where) if dry_run else tick_all(where)
-        except TowpathError as error:
-            errors.append(error)
-    return looked, errors
+    opened = functools.cache(load_environment)
+    if dry_run:
+        done = go_round(names, lambda name: foresee_all(opened(name)), lambda _, looked: looked)
+    else:
+        done = go_round(
+            names, lambda name: look_all(opened(name)), lambda name, looked: follow_all(opened(name), looked)
+        )
+    return done.looked, [error for _, error in done.errors]
 
 
 def _show_ticked(looked: Sequence[Ticked], json: bool, *, in_a_row: bool = False) -> None:

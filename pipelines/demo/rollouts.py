@@ -15,7 +15,8 @@ from pipelines.release.actors import Actor
 from pipelines.release.apply import is_served, served_split
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.promote import promote
-from pipelines.release.tick import Ticked, tick_all
+from pipelines.release.rounds import tick_all
+from pipelines.release.tick import Ticked
 
 PRODUCTION_PLAN = "demo"
 _EVERY_S = 0.25

@@ -6,7 +6,7 @@ worked on twice, does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from components.errors import FaultError, StaleRevisionError, TowpathError
@@ -14,12 +14,15 @@ from components.release.projection import aliases
 from components.release.protocol import DeploymentTarget
 from components.release.records import OutboxRow, Slot
 from components.release.states import Standing, state_of
+from components.tracking.connection import time_limit
 from components.types.release import Environment, Role, TrafficSplit
 from pipelines.placement import write_router
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import stored_plan, subject_of
 from pipelines.release.sinks import ALIASES, PAGE, PUBLISHER, ROUTER
 
+MLFLOW_S = 5
+"""How long an MLflow that does not answer may keep whoever moves traffic; what it missed stays open."""
 ROLES = (Role.STABLE, Role.PREVIOUS, Role.SHADOW, Role.CANARY)
 
 
@@ -44,12 +47,36 @@ def apply_outbox(env: EnvironmentConfig, model: str | None = None) -> tuple[Appl
     Raises:
         InfrastructureError: the ledger cannot be reached.
     """
+    return _apply(env, [row for row in env.ledger().pending(env.name) if model in (None, row.model)])
+
+
+def apply_traffic(env: EnvironmentConfig, model: str) -> tuple[Applied, ...]:
+    """Work on what moves a model's traffic, and on nothing that could keep the caller from what is urgent.
+
+    Raises:
+        InfrastructureError: the ledger cannot be reached.
+    """
+    return _apply(env, [row for row in env.ledger().pending(env.name) if (row.model, row.sink) == (model, ROUTER)])
+
+
+def apply_rest(env: EnvironmentConfig, model: str) -> tuple[Applied, ...]:
+    """Work on what follows the traffic: aliases, publishers, the page. Any of them may be slow, or down.
+
+    Raises:
+        InfrastructureError: the ledger cannot be reached.
+    """
+    rows = [row for row in env.ledger().pending(env.name) if row.model == model and row.sink != ROUTER]
+    with time_limit(MLFLOW_S):
+        return _apply(env, rows)
+
+
+def _apply(env: EnvironmentConfig, rows: Iterable[OutboxRow]) -> tuple[Applied, ...]:
     ledger = env.ledger()
     done: list[Applied] = []
     stuck: set[tuple[str, str]] = set()
     settled: set[tuple[str, str, int]] = set()
-    for row in ledger.pending(env.name):
-        if (model is not None and row.model != model) or (row.model, row.sink) in stuck:
+    for row in rows:
+        if (row.model, row.sink) in stuck:
             continue
         slot = ledger.slot(row.model, row.env)
         problem = "" if (row.model, row.sink, slot.rev) in settled else _try(env, row, slot)

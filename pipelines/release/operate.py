@@ -23,7 +23,7 @@ from components.release.rollout import ROLLBACK
 from components.release.states import on_its_way, stable_since, without_rollout
 from components.types.record import load
 from pipelines.release.actors import Actor
-from pipelines.release.apply import ROLES, apply_outbox, is_served, problems, served_split
+from pipelines.release.apply import ROLES, apply_rest, apply_traffic, is_served, problems, served_split
 from pipelines.release.commit import Move, commit
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import stored_plan
@@ -57,7 +57,8 @@ class Done:
     served: bool
     """Whether all servers report the new revision."""
     seconds: float
-    """From the beginning of the commit until all servers reported it, or until waiting was given up."""
+    """From the beginning of the commit until all servers reported it, or until waiting was given up; what follows the
+    traffic, such as MLflow's aliases, is not in it."""
     sentences: tuple[str, ...]
 
 
@@ -167,9 +168,10 @@ def carry_out(env: EnvironmentConfig, operation: Operation, wait_s: float) -> Do
         version_state=operation.version_state,
     )
     after = commit(env, operation.before, move)
-    applied = apply_outbox(env, operation.model)
+    applied = apply_traffic(env, operation.model)
     served, why = _wait_until_served(env, after, wait_s)
     seconds = time.monotonic() - begun
+    applied += apply_rest(env, operation.model)  # MLflow and publishers: nobody's traffic waits for them
     return Done(operation, after.rev, served, seconds, (*problems(applied), *why))
 
 

@@ -36,8 +36,8 @@ def reconcile(env: EnvironmentConfig, *, repair: bool = True) -> tuple[Drift, ..
     """
     drifts: list[Drift] = []
     if repair:
-        open_rows = tuple(problems(apply_outbox(env)))
-        drifts += [Drift("", env.name.value, "outbox", each, False, each) for each in open_rows]
+        for row in apply_outbox(env):
+            drifts += [Drift(row.model, env.name.value, "outbox", each, False, each) for each in problems((row,))]
     for slot in env.ledger().slots():
         if slot.env is env.name and slot.rev:
             drifts += _traffic(env, slot, repair=repair)

@@ -2,26 +2,31 @@
 
 Nothing depends on one process staying alive: whoever ticks next goes on from the ledger. A lease keeps two ticks from
 working on one slot at once, and its fence turns away one that slept through its own.
+
+What moves traffic comes first, and only then whatever else follows the ledger: an MLflow or a publisher that is slow or
+down must not keep an alarm from its rollback.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from components.errors import AlreadyRunningError, DigestMismatchError, TowpathError
+from components.errors import DigestMismatchError, TowpathError
 from components.release.ledger import Ledger
 from components.release.machine import next_action
 from components.release.plan import ReleasePlan
 from components.release.records import Event, Lease, RecordedVersion, Slot
 from components.release.rollout import ROLLBACK, Action, Advance, Hold, Pause, RollBack, RolloutEvidence
 from components.release.states import on_its_way, without_rollout
+from components.tracking.connection import time_limit
 from components.types.evaluation import Verdict
 from components.types.record import dump
 from components.types.release import Environment
-from pipelines.release.apply import ROLES, Applied, apply_outbox, problems, route_traffic
+from pipelines.release.apply import MLFLOW_S, ROLES, Applied, apply_rest, apply_traffic, problems, route_traffic
 from pipelines.release.commit import AUTOMATIC, Move, commit
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.observe import (
@@ -55,38 +60,27 @@ class Ticked:
     """What a person should know."""
 
 
-def tick_all(env: EnvironmentConfig) -> tuple[Ticked, ...]:
-    """Look once at every slot of an environment; one slot's trouble never keeps another from being looked at.
-
-    Raises:
-        InfrastructureError: the ledger cannot be reached: then nothing moves, and the gateways serve on.
-    """
-    return tuple(_safely(env, slot, tick) for slot in env.ledger().slots() if slot.env is env.name)
-
-
-def foresee_all(env: EnvironmentConfig) -> tuple[Ticked, ...]:
-    """Return what looking once at every slot of an environment would come to now; nothing is changed.
-
-    Raises:
-        InfrastructureError: the ledger cannot be reached.
-    """
-    return tuple(_safely(env, slot, foresee) for slot in env.ledger().slots() if slot.env is env.name)
-
-
 def tick(env: EnvironmentConfig, model: str) -> Ticked:
-    """Look once at one slot, alone.
+    """Look once at one slot, alone, and let everything follow.
 
     Raises:
         AlreadyRunningError: somebody else is at it.
         InfrastructureError: the ledger cannot be reached, or what follows from it failed.
     """
-    ledger = env.ledger()
-    holder = f"{socket.gethostname()}:{os.getpid()}"
-    lease = ledger.acquire(f"rollout/{model}/{env.name.value}", holder, LEASE_S)
-    try:
-        return _look(env, ledger, model, lease)
-    finally:
-        ledger.release(lease)
+    with time_limit(MLFLOW_S), alone(env, model) as lease:
+        looked = _look(env, env.ledger(), model, lease)
+        return with_sentences(looked, problems(apply_rest(env, model)))
+
+
+def look(env: EnvironmentConfig, model: str) -> Ticked:
+    """Look once at one slot, alone, and move its traffic; what else follows stays open.
+
+    Raises:
+        AlreadyRunningError: somebody else is at it.
+        InfrastructureError: the ledger cannot be reached.
+    """
+    with alone(env, model) as lease:
+        return _look(env, env.ledger(), model, lease)
 
 
 def foresee(env: EnvironmentConfig, model: str) -> Ticked:
@@ -107,16 +101,25 @@ def foresee(env: EnvironmentConfig, model: str) -> Ticked:
     return _told(slot, kind, action=action, target=target, also=(_reason(action),))
 
 
-def _safely(env: EnvironmentConfig, slot: Slot, look: Callable[[EnvironmentConfig, str], Ticked]) -> Ticked:
+def with_sentences(looked: Ticked, sentences: Iterable[str]) -> Ticked:
+    """Return what a look came to, with more that a person should know."""
+    return replace(looked, sentences=(*looked.sentences, *sentences))
+
+
+@contextmanager
+def alone(env: EnvironmentConfig, model: str) -> Iterator[Lease]:
+    """Hold a slot's lease for the length of the block.
+
+    Raises:
+        AlreadyRunningError: somebody else holds it.
+        InfrastructureError: the ledger cannot be reached.
+    """
+    ledger = env.ledger()
+    lease = ledger.acquire(f"rollout/{model}/{env.name.value}", f"{socket.gethostname()}:{os.getpid()}", LEASE_S)
     try:
-        return look(env, slot.model)
-    except AlreadyRunningError as error:
-        action, said = "busy", str(error)
-    except TowpathError as error:
-        action, said = "failed", str(error)
-    except Exception as error:  # a fault of ours with one model must not stop the others' rollouts
-        action, said = "failed", f"a fault of ours, {type(error).__name__}: {error}; please report it"
-    return Ticked(slot.model, env.name.value, slot.rev, action, "", False, (), (said,))
+        yield lease
+    finally:
+        ledger.release(lease)
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def _gathered(
 
 
 def _look(env: EnvironmentConfig, ledger: Ledger, model: str, lease: Lease) -> Ticked:
-    applied = apply_outbox(env, model)
+    applied = apply_traffic(env, model)
     slot = ledger.slot(model, env.name)
     rollout = _rollout(env, slot)
     if rollout is None:
@@ -211,7 +214,7 @@ def _carry_out(
         observed=dump(evidence.report),
     )
     after = commit(env, slot, move, lease)
-    applied = apply_outbox(env, slot.model)
+    applied = apply_traffic(env, slot.model)
     return _told(after, kind, action=action, target=target, applied=applied, also=(move.reason,))
 
 

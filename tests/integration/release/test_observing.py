@@ -20,7 +20,8 @@ from pipelines.release.apply import split_of
 from pipelines.release.commit import Move, commit, note
 from pipelines.release.lineage import LINEAGE
 from pipelines.release.observe import OBSERVATION, PLAN, keep_plan, rollout_evidence, stored_plan
-from pipelines.release.tick import foresee, tick, tick_all
+from pipelines.release.rounds import tick_all
+from pipelines.release.tick import foresee, tick
 from pipelines.release.view import VIEW_FILE, write_view
 from tests.releases import MODEL, MemoryEnvironment, healthy_report, quick_plan, ref
 
@@ -106,8 +107,8 @@ def test_an_edited_plan_is_not_believed(env: MemoryEnvironment, canary: Slot) ->
 
 
 def test_evidence_that_was_made_unreadable_is_named(env: MemoryEnvironment, canary: Slot) -> None:
-    edit(env, "UPDATE evidence SET content = 'x' WHERE kind = ? AND version = 2", LINEAGE)
-    with pytest.raises(FaultError, match="the lineage evidence of version 2 of taxi in production is no JSON object"):
+    edit(env, "UPDATE evidence SET content = 'x' WHERE kind = ? AND version = 2", "decision")
+    with pytest.raises(FaultError, match="the decision evidence of version 2 of taxi in production is no JSON object"):
         tick(env, MODEL)
 
 

@@ -16,7 +16,8 @@ from components.types.release import Role
 from pipelines.release.apply import apply_outbox, split_of
 from pipelines.release.commit import Move, commit
 from pipelines.release.observe import keep_plan
-from pipelines.release.tick import tick, tick_all
+from pipelines.release.rounds import tick_all
+from pipelines.release.tick import tick
 from tests.releases import MODEL, MemoryEnvironment, healthy_report, quick_plan, ref
 
 pytestmark = pytest.mark.slow
