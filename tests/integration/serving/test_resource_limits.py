@@ -1,4 +1,4 @@
-"""A gateway that runs out of descriptors or memory while it serves: the old version answers on, the new one comes later.
+"""A gateway that runs out of descriptors or memory while it serves: the old version answers on, the new one later.
 
 The limits are set from outside, on the process that runs.
 """
