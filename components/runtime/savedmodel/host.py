@@ -6,6 +6,7 @@ All runtimes of a process share one, which ends with the last of them, with this
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -25,6 +26,8 @@ DEVICES_VARIABLE = "TOWPATH_SAVEDMODEL_DEVICES"
 _CHILD = "components.runtime.savedmodel.child"
 _ROOT = Path(__file__).resolve().parents[3]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+log = logging.getLogger("towpath.runtime")
 
 Ended = Callable[[int | None], None]
 """Hears a server's exit code; None where all of TensorFlow's process ended."""
@@ -62,7 +65,14 @@ class Host:
         self.pid = process.pid
         self._requests = ours
         self._state = _State()
-        threading.Thread(target=_listen, args=(process, heard, self._state), daemon=True, name="savedmodel").start()
+        listener = threading.Thread(target=_listen, args=(process, heard, self._state), daemon=True, name="savedmodel")
+        try:
+            listener.start()
+        except RuntimeError as error:  # the system gives no thread at the moment
+            _end(process, ours)
+            process.wait()
+            os.close(heard)
+            raise FaultError(f"TensorFlow's process cannot be listened to: {error}") from error
         weakref.finalize(self, _end, process, ours)
 
     @property
@@ -145,7 +155,10 @@ class _State:
             ended = self._ended.pop(number, None)
             self.pids.pop(number, None)
         if ended is not None:
-            ended(code)
+            try:
+                ended(code)
+            except Exception:  # the ends of other servers are still to be heard
+                log.exception("the end of a server could not be told")
 
     def end_all(self) -> None:
         for number in list(self._ended):
@@ -154,18 +167,25 @@ class _State:
 
 def _listen(process: subprocess.Popen[bytes], heard: int, state: _State) -> None:
     said = "it ended"
-    with os.fdopen(heard) as replies:
-        for line in replies:
-            reply = json.loads(line)
-            if "failed" in reply:
-                said = reply["failed"]
-            elif "ended" in reply:
-                state.end(reply["server"], reply["ended"])
-            elif "pid" in reply:
-                state.pids[reply["server"]] = reply["pid"]
+    try:
+        with os.fdopen(heard) as replies:
+            for line in replies:
+                said = _heard(json.loads(line), state) or said
+    except Exception as error:
+        said = f"it was not understood: {type(error).__name__}: {error}"
+        process.kill()  # nobody hears it any more, and whoever finds it dead starts another
     code = process.wait()
     state.failure = f"{said} (exit code {code})"
     state.end_all()
+
+
+def _heard(reply: dict[str, Any], state: _State) -> str | None:
+    """Take a reply; return why the process ends, where that is what it says."""
+    if "ended" in reply:
+        state.end(reply["server"], reply["ended"])
+    elif "pid" in reply:
+        state.pids[reply["server"]] = reply["pid"]
+    return reply.get("failed")
 
 
 def _end(process: subprocess.Popen[bytes], requests: socket.socket) -> None:

@@ -67,6 +67,7 @@ class Keeper:
         self._server: Server | None = None
         self._deaths = 0
         self._words = ""
+        self._is_restarting = False
         self._closing = threading.Event()
         self._closed = Wish()
 
@@ -152,6 +153,7 @@ class Keeper:
         with self._changed:
             if not (self._closed.terminate or server.is_gone):
                 self._server = server
+                self._is_restarting = False
                 self._changed.notify_all()
                 return
         server.end()
@@ -165,8 +167,10 @@ class Keeper:
                 server = self._server
                 if server is not None and server.free:
                     return server, server.free.pop()
-                if server is None and (self._closed.terminate or self._deaths >= MOST_DEATHS):
-                    raise FaultError(self._words or "the product was closed")
+                if server is None:
+                    self._restart()
+                    if self._closed.terminate or self._deaths >= MOST_DEATHS:
+                        raise FaultError(self._words or "the product was closed")
                 self._changed.wait(_LISTENING_S)
 
     def _give_back(self, server: Server, lane: Lane) -> None:
@@ -189,7 +193,10 @@ class Keeper:
                 server.was_ended = True
                 self._lost(server)
 
-        threading.Thread(target=wait_out, daemon=True, name="savedmodel-stopped").start()
+        try:
+            threading.Thread(target=wait_out, daemon=True, name="savedmodel-stopped").start()
+        except RuntimeError:  # the system gives no thread at the moment
+            wait_out()
 
     def _lost(self, server: Server) -> None:
         """Take note that a server ended, or end it, and have another one started where it was the one in use."""
@@ -204,7 +211,19 @@ class Keeper:
             f"{self._product.directory}: TensorFlow's process died {self._deaths} times in a row; it is tried again "
             "from time to time"
         )
-        threading.Thread(target=self._start_again, daemon=True, name="savedmodel-restart").start()
+        self._restart()
+
+    def _restart(self) -> None:
+        """Have a server started, unless that goes on; where there is no thread for it, the next prediction tries."""
+        with self._changed:
+            if self._server is not None or self._is_restarting or self._closed.terminate:
+                return
+            self._is_restarting = True
+            try:
+                threading.Thread(target=self._start_again, daemon=True, name="savedmodel-restart").start()
+            except RuntimeError as error:
+                self._is_restarting = False
+                self._words = f"{self._product.directory}: TensorFlow's process died and cannot be replaced: {error}"
 
     def _start_again(self) -> None:
         while True:
@@ -214,9 +233,10 @@ class Keeper:
             try:
                 server, _ = self._open(self._closed)
                 self._adopt(server)
-            except TowpathError as error:
+            except Exception as error:  # whatever it was: nobody else would start a server
+                words = str(error) if isinstance(error, TowpathError) else f"{type(error).__name__}: {error}"
                 with self._changed:
                     self._deaths = max(self._deaths + 1, MOST_DEATHS)
-                    self._words = str(error)
+                    self._words = words
                 continue
             return
