@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 
 from components.errors import AlreadyRunningError, TowpathError
 from components.release.records import Slot
+from components.release.targets.loading_time import loading_time
 from components.tracking.connection import time_limit
 from pipelines.release.apply import MLFLOW_S, apply_rest, problems
 from pipelines.release.environments import EnvironmentConfig
 from pipelines.release.sinks import ROUTER
 from pipelines.release.tick import Ticked, alone, foresee, look, with_sentences
+
+LOADING_S = 30.0
+"""How long a round may wait for versions that are being loaded, in all: the scheduled one is stopped after 55 s."""
 
 Look = Callable[[str], Sequence[Ticked]]
 """Looks at an environment by its name."""
@@ -35,7 +39,7 @@ def go_round(names: Sequence[str], look_at: Look, follow: Follow) -> Round:
     """Look at some environments, and then let everything follow; none of them keeps the others from it."""
     seen: dict[str, Sequence[Ticked]] = {}
     errors: list[tuple[str, TowpathError]] = []
-    with time_limit(MLFLOW_S):
+    with time_limit(MLFLOW_S), loading_time(LOADING_S):
         for name in names:
             try:
                 seen[name] = look_at(name)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from components.errors import BadInputError, DigestMismatchError, FaultError, InfrastructureError
+from components.release.targets.loading_time import left_s
 from components.types.judging import Health, JudgeReport, WorkerStatus
 from components.types.release import JudgeSettings, ModelRef, ModelRoute, PlacedModel, Role, TrafficSplit
 
@@ -96,6 +97,8 @@ class FollowingTarget:
 
     def deploy(self, role: Role, model: ModelRef) -> None:
         """Load a version for a role, its digest checked and warm, without traffic; return when ready; idempotent.
+
+        Within `loading_time` it may be given up earlier than `ready_s`; the servers load on, and the next call sees.
 
         A version that the split names already was waited for when it came in: of that one only the bytes are checked
         again, so that going back to it needs no answer from a server that is in trouble.
@@ -189,7 +192,8 @@ class FollowingTarget:
             FaultError: a server says why it cannot, and did not say so before.
             InfrastructureError: some are not ready in time, or the servers went away.
         """
-        end = time.monotonic() + self._ready_s
+        limit_s = min(self._ready_s, left_s())
+        end = time.monotonic() + limit_s
         while True:
             late = time.monotonic() > end
             try:
@@ -204,9 +208,10 @@ class FollowingTarget:
                     return
                 self._fail_if_impossible(role, version, waiting, {} if late else known)
                 if late:
+                    on = "" if limit_s == self._ready_s else ", is loaded on, and looked at again the next time"
                     raise InfrastructureError(
-                        f"version {version} of {self._model} was not loaded within {self._ready_s:g} s by "
-                        f"{waiting[0].name}; it gets no traffic"
+                        f"version {version} of {self._model} was not loaded within {round(limit_s, 1):g} s by "
+                        f"{waiting[0].name}; it gets no traffic{on}"
                     )
             time.sleep(self._poll_s)
 
