@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -77,17 +78,22 @@ _CANARY = Placement(stable=1, canary=2, weight=50)
 def start_waiting(root: Path, prefect_url: str) -> subprocess.Popen[str]:
     """Start the flow that waits, in a process of its own."""
     script = "from pipelines.rollouts import approval_flow; print(approval_flow('taxi', 'production', 60))"
-    environment = {**os.environ, "PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(root / "prefect")}
-    environment["PYTHONPATH"] = str(ROOT)
-    quiet(environment)
     return subprocess.Popen(
         [sys.executable, "-c", script],
         cwd=root,
-        env=environment,
+        env=environment_of_a_flow(root, prefect_url),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+
+
+def environment_of_a_flow(root: Path, prefect_url: str) -> dict[str, str]:
+    """Return the variables of a process in which a flow runs."""
+    environment = {**os.environ, "PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(root / "prefect")}
+    environment["PYTHONPATH"] = str(ROOT)
+    quiet(environment)
+    return environment
 
 
 def ask(url: str, body: dict[str, Any]) -> Any:
@@ -167,3 +173,42 @@ def test_an_approval_by_command_ends_the_waiting_in_prefect(production: Environm
     assert process.returncode == 0, said
     assert said.strip().endswith("None")
     assert len(production.ledger().approvals(MODEL, production.name)) == 1
+
+
+ROUND = """
+import json
+from pipelines.schedules.rollouts import scheduled_rollouts
+print(json.dumps([(each.env, each.action, each.sentences) for each in scheduled_rollouts()]))
+"""
+
+
+def test_the_round_of_every_minute_ends_in_time_without_mlflow_and_says_what_does_not_follow(
+    production: EnvironmentConfig, prefect_url: str
+) -> None:
+    configs = production.root / "pipelines" / "configs" / "environments"
+    for name in ("local", "staging"):
+        shutil.copy(ROOT / "pipelines" / "configs" / "environments" / f"{name}.yaml", configs)
+        env = load_environment(name, production.root)
+        move = Move(version=1, target="stable", to=Placement(stable=1), actor="eve", reason="r", plan_digest="p" * 64)
+        commit(env, env.ledger().slot(MODEL, env.name), move)
+    with socket.socket() as nobody:  # bound, so that nobody else answers there
+        nobody.bind(("127.0.0.1", 0))
+        environment = environment_of_a_flow(production.root, prefect_url)
+        environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-c", ROUND],
+            cwd=production.root,
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=300,
+        )
+    assert done.returncode == 0, done.stderr
+    looked = json.loads(done.stdout.strip().splitlines()[-1])
+    assert [env for env, _, _ in looked] == ["local", "staging", "production"]
+    for env, action, sentences in looked:
+        assert action in ("settled", "hold")
+        assert any("aliases" in each and environment["MLFLOW_TRACKING_URI"] in each for each in sentences), env
+    warned = {each["message"] for each in ask(f"{prefect_url}/logs/filter", {"logs": {"level": {"ge_": 30}}})}
+    for env in ("local", "staging", "production"):
+        assert any(each.startswith(f"aliases of {MODEL} in {env}:") for each in warned), warned
