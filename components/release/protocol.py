@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from components.types.judging import Health, JudgeReport
 from components.types.release import ModelRef, Role, TrafficSplit
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered to one request, good or bad."""
+
+    request: int
+    """Which one it was, counted from 0."""
+    status: int
+    """As in HTTP; 0 where there was no answer at all."""
+    body: bytes
+    """Where there was none: why."""
 
 
 class DeploymentTarget(Protocol):
@@ -18,6 +32,20 @@ class DeploymentTarget(Protocol):
             DigestMismatchError: the bytes are not those that were promised.
             InfrastructureError: the target is down, or did not get ready in time.
             FaultError: the version does not load.
+        """
+
+    def ask(self, version: int, requests: Sequence[bytes]) -> Sequence[Answer]:
+        """Return what the servers answer when they are asked for a version that was deployed, with traffic or without.
+
+        Each request is put at least once, and to every server that has an address of its own. Servers that share one
+        are asked so often that hardly any of them is left out. Whatever goes wrong with one request is its answer.
+
+        Args:
+            version: The version, named in every request, so that no split has a say.
+            requests: Bodies of inference requests (Open Inference Protocol v2, JSON).
+
+        Raises:
+            InfrastructureError: the target is down, or does not answer at all.
         """
 
     def route(self, split: TrafficSplit) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from components.errors import BadInputError, DigestMismatchError, FaultError, InfrastructureError
+from components.release.protocol import Answer
 from components.release.targets.loading_time import left_s
 from components.types.judging import Health, JudgeReport, WorkerStatus
 from components.types.release import JudgeSettings, ModelRef, ModelRoute, PlacedModel, Role, TrafficSplit
@@ -58,6 +59,9 @@ class Servers(Protocol):
 
     def health(self, model: str, role: Role, window_s: float) -> Health | None:
         """Return what happened to a role's requests, over all servers."""
+
+    def ask(self, model: str, version: int, requests: Sequence[bytes]) -> Sequence[Answer]:
+        """Return what they answer when asked for a loaded version; see `DeploymentTarget.ask`."""
 
     def remind(self) -> None:
         """Have servers that are behind look at the snapshot; nothing where they always do."""
@@ -123,6 +127,14 @@ class FollowingTarget:
         known = self._problems(self._servers.living())
         self._router.load(self._model, placed, role, self._judge)
         self._wait_until_loaded(role, model.version, known)
+
+    def ask(self, version: int, requests: Sequence[bytes]) -> Sequence[Answer]:
+        """Return what the servers answer when they are asked for a version that was deployed.
+
+        Raises:
+            InfrastructureError: the servers are down, or do not answer.
+        """
+        return self._servers.ask(self._model, version, requests)
 
     def route(self, split: TrafficSplit) -> None:
         """Move the traffic, atomically; the same split again changes nothing.

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from components.errors import InfrastructureError, TowpathError
+from components.release.protocol import Answer
 from components.release.targets.following import Server, heard_lately
 from components.release.targets.gateway_client import GatewayClient
 from components.release.targets.kubernetes_api import KubernetesApi, Pod
@@ -74,6 +75,15 @@ class GatewayPods:
         """
         answers = self._ask(lambda client: client.health(model, role, window_s))
         return pooled_health([health for _, health in answers if health is not None])
+
+    def ask(self, model: str, version: int, requests: Sequence[bytes]) -> Sequence[Answer]:
+        """Return what every pod answers, each asked all requests at its own address.
+
+        Raises:
+            InfrastructureError: no pod runs, one does not answer, or the cluster does not.
+        """
+        answers = self._ask(lambda client: client.ask_workers(model, version, requests))
+        return [answer for _, of_pod in answers for answer in of_pod]
 
     def tell(self, name: str, resource_version: str) -> None:
         """Have every pod's kubelet look at a ConfigMap, unless it was told of this resource version before.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
 
@@ -15,6 +15,7 @@ from components.errors import (
     InfrastructureError,
     StaleRevisionError,
 )
+from components.release.protocol import Answer
 from components.types.judging import Health, JudgeReport
 from components.types.release import ModelRef, Role, TrafficSplit
 
@@ -42,6 +43,8 @@ class MemoryTarget:
     """Whether the servers take over what is routed; if not, `traffic` stays where it is."""
     broken: frozenset[int] = frozenset()
     """Versions that do not load."""
+    answers: Callable[[int, bytes], bytes] | None = None
+    """What a version answers to a request; None: nothing here could, so that no request gets a valid answer."""
     report: JudgeReport | None = None
     healths: dict[Role, Health] = field(default_factory=dict)
     history: list[Call] = field(default_factory=list)
@@ -89,6 +92,21 @@ class MemoryTarget:
             if self._deployed.get(role) != model:
                 self._deployed[role] = model
                 self.history.append(Call("deploy", (role, model)))
+
+    def ask(self, version: int, requests: Sequence[bytes]) -> Sequence[Answer]:
+        """Return what `answers` gives for each request, in the place of a server.
+
+        Raises:
+            InfrastructureError: the target is down.
+        """
+        self._reach()
+        with self._lock:
+            there = {*self._routed.versions, *(ref.version for ref in self._deployed.values())}
+        if version not in there:
+            return [Answer(number, 404, b"it was not deployed") for number in range(len(requests))]
+        if self.answers is None:
+            return [Answer(number, 503, b"nothing answers in memory") for number in range(len(requests))]
+        return [Answer(number, 200, self.answers(version, body)) for number, body in enumerate(requests)]
 
     def route(self, split: TrafficSplit) -> None:
         """Move the traffic; the same split again changes nothing.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from components.errors import InfrastructureError
+from components.release.protocol import Answer
 from components.release.router import RouterFile
 from components.release.targets.following import SILENT_S, FollowingTarget, Server, heard_lately
 from components.release.targets.gateway_client import GatewayClient
@@ -78,6 +79,14 @@ class OneGateway:
             InfrastructureError: it is down, or does not answer.
         """
         return self._client().health(model, role, window_s)
+
+    def ask(self, model: str, version: int, requests: Sequence[bytes]) -> Sequence[Answer]:
+        """Return what its workers answer, who share its address.
+
+        Raises:
+            InfrastructureError: it is down, or does not answer.
+        """
+        return self._client().ask_workers(model, version, requests)
 
     def remind(self) -> None:
         """Do nothing: a file on this machine is not overlooked."""

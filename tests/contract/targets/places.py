@@ -48,6 +48,7 @@ class Place(Protocol):
     def ref(self, version: int) -> ModelRef: ...
     def damage(self, version: int) -> None: ...
     def answering(self) -> int | None: ...
+    def request(self, x: float) -> bytes: ...
     def state(self) -> str: ...
     def stop(self) -> None: ...
     def start(self) -> None: ...
@@ -60,7 +61,9 @@ class MemoryPlace:
         self.model = next(_names)
         self._digests = {version: f"{version:064x}" for version in (*VERSIONS, BROKEN)}
         self._there = dict(self._digests)
-        self.target: MemoryTarget = MemoryTarget(self.model, self._there, broken=frozenset({BROKEN}))
+        self.target: MemoryTarget = MemoryTarget(
+            self.model, self._there, broken=frozenset({BROKEN}), answers=_answer_of_sum
+        )
 
     def ref(self, version: int) -> ModelRef:
         return ModelRef(self.model, version, self._digests[version])
@@ -71,6 +74,9 @@ class MemoryPlace:
     def answering(self) -> int | None:
         return self.target.answering()
 
+    def request(self, x: float) -> bytes:
+        return _request(x)
+
     def state(self) -> str:
         return repr((self.target.deployed, self.target.history))
 
@@ -79,6 +85,16 @@ class MemoryPlace:
 
     def start(self) -> None:
         self.target.down = False
+
+
+def _answer_of_sum(version: int, request: bytes) -> bytes:
+    """Return what the versions of a gateway answer: their number in thousands is added."""
+    (x,) = json.loads(request)["inputs"][0]["data"]
+    return json.dumps({"outputs": [{"name": "prediction", "data": [1000.0 * version + x]}]}).encode()
+
+
+def _request(x: float) -> bytes:
+    return json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [x]}]}).encode()
 
 
 class GatewayProcess:
@@ -150,16 +166,18 @@ class GatewayPlace:
     def answering(self) -> int:
         """Return which version answers somebody who does not get the canary."""
         connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=10)
-        row = {"name": "x", "shape": [1], "datatype": "FP64", "data": [0.0]}
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
         try:
-            connection.request("POST", f"/v2/models/{self.model}/infer", json.dumps({"inputs": [row]}), headers)
+            connection.request("POST", f"/v2/models/{self.model}/infer", _request(0.0), headers)
             response = connection.getresponse()
             body = response.read()
         finally:
             connection.close()
         assert response.status == 200, body
         return round(json.loads(body)["outputs"][0]["data"][0] / 1000)
+
+    def request(self, x: float) -> bytes:
+        return _request(x)
 
     def state(self) -> str:
         return self.gateway.router.path.read_text()

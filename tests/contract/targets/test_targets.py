@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,6 +92,23 @@ def test_the_stable_version_answers_while_others_are_deployed(serving: Place) ->
         with pytest.raises(FaultError):
             serving.target.deploy(Role.CANARY, serving.ref(BROKEN))
     assert set(answers) == {1}
+
+
+def test_a_version_without_traffic_answers_whoever_names_it(serving: Place) -> None:
+    serving.target.deploy(Role.CANARY, serving.ref(2))
+    rows = [0.0, 1.0, 2.0]
+    for version in (1, 2):
+        answers = serving.target.ask(version, [serving.request(x) for x in rows])
+        assert {each.request for each in answers} == {0, 1, 2}
+        for each in answers:
+            assert each.status == 200, each.body
+            assert json.loads(each.body)["outputs"][0]["data"] == [1000.0 * version + rows[each.request]]
+    assert serving.target.traffic() == split(serving, 1, stable=1)
+
+
+def test_a_version_that_was_not_deployed_has_no_answer(serving: Place) -> None:
+    answers = serving.target.ask(3, [serving.request(0.0)])
+    assert {each.status for each in answers} == {404}
 
 
 def test_damaged_bytes_are_refused_and_nothing_moves(serving: Place) -> None:
@@ -214,6 +232,7 @@ def test_a_target_that_is_down_says_so_and_nothing_moves(serving: Place, until: 
             lambda: serving.target.deploy(Role.CANARY, serving.ref(2)),
             serving.target.traffic,
             serving.target.judged,
+            lambda: serving.target.ask(1, [serving.request(0.0)]),
             lambda: serving.target.health(Role.STABLE, 60.0),
         ):
             with pytest.raises(InfrastructureError):
