@@ -65,11 +65,12 @@ def report(of: Slot, *, seconds: float = 2_000.0, requests: int = 6_000, **chang
 def stored(digest: str = DIGEST, *, against: int | None = STABLE) -> dict[str, dict[str, Any]]:
     """Return stored evidence of every kind, all of it good enough for the default plan."""
     verdicts = (Verdict("absolute", True, ("auc 0.9, at least 0.8",)), Verdict("champion", True, ("better by 0.01",)))
+    golden = (kinds.GoldenRow('{"inputs": []}', {"prediction": 1.0}),)
     records = {
         kinds.GATES: kinds.GatesEvidence(digest, verdicts, "c" * 64, True, "", True),
         kinds.SANDBOX: kinds.SandboxEvidence(digest, 100, 0, 12.0),
         kinds.CONTRACT: kinds.ContractEvidence(digest, True, ("takes and gives the same",), against),
-        kinds.REPLAY: kinds.ReplayEvidence(digest, 1_000, 900, 0, 1e-7, 1e-5),
+        kinds.REPLAY: kinds.ReplayEvidence(digest, 1_000, 900, 0, 1e-7, 1e-5, golden),
         kinds.LOAD: kinds.LoadEvidence(digest, 250.0, 5.0, 0, 30.0),
     }
     return {kind: dump(record) for kind, record in records.items()}

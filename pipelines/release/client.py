@@ -71,7 +71,7 @@ class Client:
         begun = time.perf_counter()
         status, content, answered = self.post(path, body, headers)
         seconds = time.perf_counter() - begun
-        outputs = _outputs(content) if status == 200 else {}
+        outputs = outputs_of(content) if status == 200 else {}
         return Reply(
             status,
             seconds,
@@ -82,7 +82,7 @@ class Client:
         )
 
 
-def _outputs(content: bytes) -> dict[str, Any]:
+def outputs_of(content: bytes) -> dict[str, Any]:
     """Return the outputs of one row by name; nothing where the body is not such an answer."""
     try:
         outputs = {each["name"]: each["data"] for each in json.loads(content)["outputs"]}

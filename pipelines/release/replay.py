@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 from typing import Any
 
-from components.release.guards.evidence import ReplayEvidence
+from components.release.guards.evidence import GoldenRow, ReplayEvidence
 from pipelines.release.requests import RequestRow, cycled
 from pipelines.release.sandbox import Progress, Sandbox, ask_all
+
+GOLDEN_ROWS = 8
+"""So many of the replayed rows are kept as golden requests."""
 
 
 def replay(
@@ -42,7 +45,15 @@ def replay(
         unequal=sum(each > tolerance for each in differences),
         largest_difference=max((each for each in differences if isfinite(each)), default=0.0),
         tolerance=tolerance,
+        golden=golden_rows(rows[:requests], offline),
     )
+
+
+def golden_rows(rows: Sequence[RequestRow], offline: Sequence[Mapping[str, Any]]) -> tuple[GoldenRow, ...]:
+    """Return a few rows, taken evenly from all of them, with their offline predictions; none that has NaN in it."""
+    every = max(1, ceil(len(rows) / GOLDEN_ROWS))
+    taken = list(zip(rows, offline, strict=False))[::every]
+    return tuple(GoldenRow(row.body.decode(), dict(each)) for row, each in taken if difference(each, each) == 0)
 
 
 def difference(served: Mapping[str, Any], offline: Mapping[str, Any]) -> float:

@@ -9,13 +9,11 @@ down must not keep an alarm from its rollback.
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from components.errors import DigestMismatchError, TowpathError
+from components.errors import DigestMismatchError, GateRefusedError, TowpathError
 from components.release.ledger import Ledger
 from components.release.machine import next_action
 from components.release.plan import ReleasePlan
@@ -27,8 +25,9 @@ from components.types.evaluation import Verdict
 from components.types.record import dump
 from components.types.release import Environment
 from pipelines.release.apply import MLFLOW_S, ROLES, Applied, apply_rest, apply_traffic, problems, route_traffic
-from pipelines.release.commit import AUTOMATIC, Move, commit
+from pipelines.release.commit import AUTOMATIC, Move, commit, refusal
 from pipelines.release.environments import EnvironmentConfig
+from pipelines.release.golden import golden_verdict, replayed
 from pipelines.release.observe import (
     Observation,
     ask_target,
@@ -38,6 +37,7 @@ from pipelines.release.observe import (
     subject_of,
 )
 from pipelines.release.sinks import ROUTER
+from pipelines.release.slot_lease import slot_lease
 
 LEASE_S = 60.0
 
@@ -106,20 +106,9 @@ def with_sentences(looked: Ticked, sentences: Iterable[str]) -> Ticked:
     return replace(looked, sentences=(*looked.sentences, *sentences))
 
 
-@contextmanager
-def alone(env: EnvironmentConfig, model: str) -> Iterator[Lease]:
-    """Hold a slot's lease for the length of the block.
-
-    Raises:
-        AlreadyRunningError: somebody else holds it.
-        InfrastructureError: the ledger cannot be reached.
-    """
-    ledger = env.ledger()
-    lease = ledger.acquire(f"rollout/{model}/{env.name.value}", f"{socket.gethostname()}:{os.getpid()}", LEASE_S)
-    try:
-        yield lease
-    finally:
-        ledger.release(lease)
+def alone(env: EnvironmentConfig, model: str) -> AbstractContextManager[Lease]:
+    """Return what holds a slot's lease for the length of a block; see `slot_lease` for what it raises."""
+    return slot_lease(env, model, LEASE_S, wait_s=0.0)
 
 
 @dataclass(frozen=True)
@@ -219,12 +208,28 @@ def _carry_out(
 
 
 def _prepare(env: EnvironmentConfig, slot: Slot, action: Advance, plan: ReleasePlan) -> None:
-    """Have every version of the next placement loaded and warm before traffic may go there."""
+    """Have every version of the next placement loaded and warm before traffic may go there.
+
+    A candidate answers golden requests again: days may lie between its promotion and its first traffic, and its servers
+    may be others by now. Whatever is in the split already is the judge's business.
+
+    Raises:
+        DigestMismatchError: bytes are not those that were promised.
+        GateRefusedError: the servers answer golden requests otherwise.
+        FaultError: a version does not load.
+        InfrastructureError: the target is down, or did not get ready in time.
+    """
     target = env.target(slot.model, plan)
     for role in ROLES:
         number = getattr(action.to, role.value)
-        if number is not None:
-            target.deploy(role, env.ledger().version(slot.model, number).ref)
+        if number is None:
+            continue
+        version = env.ledger().version(slot.model, number)
+        target.deploy(role, version.ref)
+        if number == slot.candidate:
+            golden = golden_verdict(target, number, replayed(env, version))
+            if not golden.passed:
+                raise GateRefusedError(refusal(slot.model, number, env.name.value, [golden]))
 
 
 def _named(action: Advance | Pause | RollBack) -> tuple[str, str]:

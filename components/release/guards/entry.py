@@ -117,6 +117,7 @@ def _replay(entry: EntryStep, _slot: Slot, evidence: RolloutEvidence) -> Iterato
     yield none_of("answers unlike the offline prediction", record.unequal, record.requests)
     yield at_most("largest difference", record.largest_difference, entry.tolerance)
     yield at_most("tolerance they were compared under", record.tolerance, entry.tolerance)
+    yield at_least("rows kept to ask the servers for", len(record.golden), 1)
 
 
 def _load(entry: EntryStep, _slot: Slot, evidence: RolloutEvidence) -> Iterator[Finding]:

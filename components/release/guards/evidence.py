@@ -5,7 +5,9 @@ One record per kind of evidence; its content in the ledger is the record's canon
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from components.types.evaluation import Verdict
 
@@ -55,6 +57,16 @@ class ContractEvidence:
 
 
 @dataclass(frozen=True)
+class GoldenRow:
+    """A replayed row that whoever is to serve the version must answer as well, before it is committed."""
+
+    request: str
+    """The body, as a client would send it."""
+    outputs: Mapping[str, Any]
+    """The offline prediction, as a client gets it."""
+
+
+@dataclass(frozen=True)
 class ReplayEvidence:
     """Real rows sent through a server, compared with the offline prediction."""
 
@@ -68,6 +80,8 @@ class ReplayEvidence:
     """Of all numbers; absolute."""
     tolerance: float
     """Under which `unequal` was counted."""
+    golden: tuple[GoldenRow, ...]
+    """A few of the rows."""
 
 
 @dataclass(frozen=True)

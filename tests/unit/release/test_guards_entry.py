@@ -110,6 +110,7 @@ def broken_fields() -> list[tuple[Environment, str, str, Any, str]]:
         (production, REPLAY, "unequal", [1, -1, None], "replay"),
         (production, REPLAY, "largest_difference", [1.1e-5, NAN, INFINITY, -1.0, None], "replay"),
         (production, REPLAY, "tolerance", [1e-4, NAN, INFINITY, None], "replay"),
+        (production, REPLAY, "golden", [[], None, [{"request": "{}"}]], "replay"),
         (production, LOAD, "requests_per_s", [99.9, NAN, INFINITY, None], "load"),
         (production, LOAD, "seconds", [4.9, NAN, INFINITY, None], "load"),
         (production, LOAD, "failed", [1, -1, None], "load"),
