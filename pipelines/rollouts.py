@@ -132,7 +132,7 @@ def _forget_token(run_id: UUID, form: ApprovalForm) -> None:
 def _watch_ledger(step: Waiting, root: Path, run_id: UUID, settled: threading.Event) -> None:
     """End the waiting when the step was decided without the form."""
     while not settled.wait(_LOOK_S):
-        with contextlib.suppress(InfrastructureError):
+        with contextlib.suppress(Exception):  # whatever failed may be over at the next look, and nobody else looks
             if _is_decided(step, root):
                 _resume(run_id)
                 return
