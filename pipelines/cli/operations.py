@@ -173,7 +173,8 @@ def _speak(model: str, env: str, decision: Decision, reason: str, rev: int | Non
     if json:
         print_json(given)
     else:
-        say(f"{given.actor}: {decision.value} {step.target} of version {step.version}, until {given.expires_at}")
+        until = given.expires_at if decision.value == "approve" else "the slot moves on"  # a rejection does not expire
+        say(f"{given.actor}: {decision.value} {step.target} of version {step.version}, until {until}")
 
 
 def _operate(

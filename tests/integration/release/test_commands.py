@@ -188,6 +188,18 @@ def test_the_same_without_a_dry_run_rejects_the_step(project: MemoryEnvironment)
     assert (row.decision.value, row.version, row.target) == ("reject", 3, "stable")
 
 
+def test_an_approval_is_said_to_expire_and_a_rejection_is_not(
+    project: MemoryEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOWPATH_ACTOR", "joan")
+    said = towpath("approve", MODEL).stderr.splitlines()[-1]
+    (given,) = project.ledger().approvals(MODEL, project.name)
+    assert said == f"joan: approve stable of version 3, until {given.expires_at}"
+    monkeypatch.setenv("TOWPATH_ACTOR", "hedy")
+    said = towpath("reject", MODEL).stderr.splitlines()[-1]
+    assert said == "hedy: reject stable of version 3, until the slot moves on"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
