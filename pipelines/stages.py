@@ -29,6 +29,7 @@ from components.errors import (
 )
 from components.stage.process import CALL_DIR_VARIABLE, CANCELLED_FILE, ERROR_FILE, LOG_FILE, PID_FILE, kill_group
 from pipelines.state import CALLS, LOCKS
+from pipelines.whole_outputs import require_whole_outputs
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -246,6 +247,8 @@ class StageRunner:
         try:
             with _repository(self._root) as repository:
                 done = repository.reproduce(stage, single_item=True, force=force, run_env=environment, pull=self._pull)
+                if not (call_dir / PID_FILE).exists():  # what DVC kept, or brought back, is about to be built upon
+                    require_whole_outputs(repository, stage)
         except ReproductionError as error:
             raise self._failure(stage, call_dir, error) from error
         except (DvcException, OSError) as error:
