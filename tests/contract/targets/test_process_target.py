@@ -122,6 +122,8 @@ class Recorded:
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.asked: list[str] = []
         self.tokens: list[str | None] = []
+        self.connections: set[tuple[str, int]] = set()
+        """Over which something was posted."""
         recorded = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -133,6 +135,11 @@ class Recorded:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                recorded.connections.add(self.client_address)
+                self.do_GET()
 
             def log_message(self, *arguments: Any) -> None:
                 pass
@@ -245,6 +252,28 @@ def test_recorded_a_reason_that_was_known_before_counts_only_when_time_is_up(
     with pytest.raises(FaultError, match="busy"):
         _target(router, recorded.url).deploy(Role.CANARY, REF)
     assert router.route_of("taxi").loaded == {}
+
+
+@pytest.mark.parametrize(("workers", "connections"), [(1, 3), (2, 24), (4, 48)])
+def test_recorded_several_workers_are_asked_so_often_that_none_is_left_out(
+    recorded: Recorded, router: RouterFile, workers: int, connections: int
+) -> None:
+    recorded.says(*(worker(number, loaded=(1,)) for number in range(workers)))
+    recorded.answers["/v2/models/taxi/versions/1/infer"] = 200, b"{}"
+    answers = _target(router, recorded.url, token="a-token").ask(1, [b"a", b"b", b"c"])
+    assert len(answers) == len(recorded.connections) == connections
+    assert {(each.request, each.status, each.body) for each in answers} == {(n, 200, b"{}") for n in range(3)}
+    assert set(recorded.tokens) == {"Bearer a-token"}
+
+
+def test_recorded_a_request_that_gets_no_answer_is_one_and_the_next_is_asked(
+    recorded: Recorded, router: RouterFile
+) -> None:
+    recorded.says(worker(0, loaded=(1,)))
+    recorded.answers["/v2/models/taxi/versions/1/infer"] = 0, b""  # no status line: as from a worker that died of it
+    answers = _target(router, recorded.url).ask(1, [b"a", b"b"])
+    assert [(each.request, each.status) for each in answers] == [(0, 0), (1, 0)]
+    assert b"does not answer" in answers[0].body
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from components.types.release import Environment
 from pipelines.release.entering import enter, gather
 from pipelines.release.observe import rollout_evidence
 from pipelines.release.offline import offline_predictions
-from pipelines.release.replay import replay
+from pipelines.release.replay import GOLDEN_ROWS, replay
 from pipelines.release.requests import read_signature, request_rows, split_path
 from pipelines.release.sandbox import sandbox
 from tests.integration.release_evidence.conftest import GATE_CONFIG, MODEL, Project
@@ -54,6 +54,7 @@ def test_a_sound_version_passes_every_entry_guard_by_what_is_gathered(project: P
     assert found["sandbox"]["requests"] == 100
     assert found["contract"]["against_version"] is None
     assert (found["replay"]["requests"], found["replay"]["distinct"], found["replay"]["unequal"]) == (120, 40, 0)
+    assert len({each["request"] for each in found["replay"]["golden"]}) == GOLDEN_ROWS
     assert found["load"]["failed"] == 0
     assert heard["replaying real rows"] == (120, 120)
     for evidence in gathered:
