@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import AlreadyRunningError, ConflictError, GateRefusedError, StaleRevisionError, TowpathError
+from components.errors import AlreadyRunningError, GateRefusedError, TowpathError
 from components.release.guards.entry import separation
 from components.release.laxness import laxer_parts
 from components.release.machine import entry_verdicts
 from components.release.plan import ReleasePlan
-from components.release.records import Lease, Placement, RecordedVersion, Slot
-from components.release.states import may_enter, on_its_way, state_of
+from components.release.records import RecordedVersion, Slot
+from components.release.states import may_enter, state_of
 from components.types.evaluation import Verdict
-from components.types.release import Role
 from pipelines.release.actors import Actor
 from pipelines.release.apply import apply_outbox, problems
-from pipelines.release.commit import Move, commit, refusal
+from pipelines.release.candidate import make_candidate
+from pipelines.release.commit import refusal
 from pipelines.release.entering import enter, gather
 from pipelines.release.environments import EnvironmentConfig
-from pipelines.release.golden import golden_verdict, replayed
 from pipelines.release.observe import keep_plan, rollout_evidence
-from pipelines.release.slot_lease import slot_lease
-from pipelines.release.tick import LEASE_S, Ticked, tick
+from pipelines.release.tick import Ticked, tick
 
 _FIRST_STEP_S = 3.0
-_LEASE_WAIT_S = 20.0
-"""A tick takes less, and so does most of the time another promotion."""
 
 Report = Callable[[str, int, int], None]
 """Hears what is going on, how much of it is done, and how much there is."""
@@ -123,56 +118,12 @@ def promote(
     )
     if refused := [verdict for verdict in verdicts if not verdict.passed]:
         raise GateRefusedError(refusal(model, version, env.name.value, refused))
-    verdicts = _prepare_and_commit(env, slot, recorded, plan, actor, verdicts)
+    verdicts = make_candidate(env, slot, recorded, plan, actor, verdicts)
     applied = apply_outbox(env, model)
     looked = _first_step(env, model)
     after = env.ledger().slot(model, env.name)
     state = state_of(recorded, after, env.ledger().events(model, env.name))
     return Promotion(proposal, after.rev, str(state), verdicts, (*problems(applied), *looked.sentences))
-
-
-def _prepare_and_commit(
-    env: EnvironmentConfig,
-    slot: Slot,
-    recorded: RecordedVersion,
-    plan: ReleasePlan,
-    actor: Actor,
-    verdicts: tuple[Verdict, ...],
-) -> tuple[Verdict, ...]:
-    """Have a version loaded and asked by the servers, then commit it, alone in its slot; return all verdicts.
-
-    What does not come so far is let go of again. Whoever waited here for somebody faster has loaded nothing.
-    """
-    target = env.target(slot.model, plan)
-    with slot_lease(env, slot.model, LEASE_S + env.section.target.ready_s, _LEASE_WAIT_S) as lease:
-        there = env.ledger().slot(slot.model, env.name)
-        if there.rev != slot.rev and on_its_way(there) != recorded.version:  # the same again gets the same answer
-            raise StaleRevisionError(
-                f"{slot.model} in {env.name} is at revision {there.rev}, the evidence about version "
-                f"{recorded.version} is of {slot.rev}: somebody else was faster and nothing was changed; look again "
-                "and decide anew"
-            )
-        try:
-            target.deploy(Role.CANARY, recorded.ref)  # prepare: loaded and warm, no traffic
-            verdicts = (*verdicts, golden_verdict(target, recorded.version, replayed(env, recorded)))
-            commit(env, slot, _candidate(slot, recorded, plan, actor, verdicts), lease)
-        except BaseException:
-            with suppress(TowpathError):
-                if _is_nobodys(env, recorded, lease):
-                    target.retire(Role.CANARY)
-            raise
-    return verdicts
-
-
-def _is_nobodys(env: EnvironmentConfig, recorded: RecordedVersion, lease: Lease) -> bool:
-    """Return whether what was prepared is neither a later holder's of the lease nor committed after all."""
-    try:
-        env.ledger().renew(lease)
-        return on_its_way(env.ledger().slot(recorded.model, env.name)) != recorded.version
-    except ConflictError:
-        return False
-    except TowpathError:  # the ledger is down: a tick loads it again if it is needed
-        return True
 
 
 def _first_step(env: EnvironmentConfig, model: str) -> Ticked:
@@ -188,20 +139,6 @@ def _first_step(env: EnvironmentConfig, model: str) -> Ticked:
         if looked.target or looked.needs_person or time.monotonic() >= deadline:
             return looked
         time.sleep(0.1)
-
-
-def _candidate(
-    slot: Slot, recorded: RecordedVersion, plan: ReleasePlan, actor: Actor, verdicts: tuple[Verdict, ...]
-) -> Move:
-    return Move(
-        version=recorded.version,
-        target="candidate",
-        to=Placement(stable=slot.stable, previous=slot.previous, candidate=recorded.version),
-        actor=actor.name,
-        reason=f"proposed by {actor.name}; passed {len(verdicts)} gates",
-        plan_digest=plan.digest,
-        verdicts=verdicts,
-    )
 
 
 def _checked(

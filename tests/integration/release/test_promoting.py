@@ -20,6 +20,7 @@ from components.errors import (
 )
 from components.release.records import Evidence, Placement, Slot
 from components.types.release import Environment, Role
+from pipelines.release import candidate
 from pipelines.release import promote as promoting
 from pipelines.release.actors import Actor
 from pipelines.release.commit import Move, commit, note
@@ -204,7 +205,7 @@ def test_of_two_promotions_at_once_one_enters_and_the_other_leaves_its_servers_a
 def test_who_finds_somebody_at_work_on_the_slot_loads_nothing(
     production: MemoryEnvironment, staging: MemoryEnvironment, eve: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(promoting, "_LEASE_WAIT_S", 0.2)
+    monkeypatch.setattr(candidate, "_LEASE_WAIT_S", 0.2)
     production.ledger().acquire(f"rollout/{MODEL}/production", "another:1", 600.0)
     with pytest.raises(AlreadyRunningError, match="taxi in production.*another:1.*nothing was changed") as busy:
         bring(production, staging, 3, eve)
@@ -215,7 +216,7 @@ def test_who_finds_somebody_at_work_on_the_slot_loads_nothing(
 def test_a_promotion_that_slept_through_its_lease_leaves_what_its_successor_prepared(
     production: MemoryEnvironment, staging: MemoryEnvironment, eve: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(promoting, "LEASE_S", -30.0)  # over at once: the target's 30 s are added
+    monkeypatch.setattr(candidate, "LEASE_S", -30.0)  # over at once: the target's 30 s are added
     successor = ref(production, 2)
 
     def asleep(*_: object) -> bytes:
