@@ -55,7 +55,8 @@ test-quick: setup ## the tests that start no server and train no network
 
 faults: setup ## the fault tests at full volume (the test run has them at a reduced one)
 	@infra/test-tools
-	@TOWPATH_FULL=1 $(PYTEST) $(SHARED) -ra tests/faults tests/integration tests/contract tests/e2e/test_stack.py tests/e2e/test_tables.py
+	@TOWPATH_FULL=1 $(PYTEST) $(SHARED) -ra tests/faults tests/integration tests/contract tests/unit/release tests/unit/serving \
+		tests/e2e/test_stack.py tests/e2e/test_tables.py
 
 check: setup ## ruff, mypy strict, import-linter, lock freshness
 	@.venv/bin/ruff check .
