@@ -85,6 +85,9 @@ class Gateway:
         self.swaps = 0
         self.refused = 0
         self.draining = False
+        self.is_on_board = True
+        """Whether the board has what this worker serves; it has not where there is no room or no descriptor for it. As
+        long as it has, all workers say of each other the same, whichever of them is asked."""
         self.limits = limits
         self.state_dir = state_dir
         self.board = board
@@ -113,11 +116,11 @@ class Gateway:
 
     def release_status(self) -> GatewayStatus:
         """Return what all workers serve, and what the judges know; may be called in any thread."""
-        board, number = self.board, 0 if self.board is None else self.board.worker
-        # of itself it knows more than its board, which it cannot write where there is no room or no descriptor
-        own = WorkerStatus(number, os.getpid(), 0.0, self.revs, self.loaded, dict(self.problems))
-        others = [] if board is None else [each for each in board.workers() if each.worker != number]
-        workers = tuple(sorted((own, *others), key=lambda each: each.worker))
+        number, workers = (0, ()) if self.board is None else (self.board.worker, self.board.workers())
+        if not self.is_on_board or all(each.worker != number for each in workers):
+            own = WorkerStatus(number, os.getpid(), 0.0, self.revs, self.loaded, dict(self.problems))
+            others = (each for each in workers if each.worker != number)
+            workers = tuple(sorted((own, *others), key=lambda each: each.worker))
         return GatewayStatus(workers, {name: judge.report() for name, judge in list(self.judges.items())})
 
     def close(self, time_s: float = 1.0) -> bool:

@@ -47,9 +47,11 @@ class Pulse:
     def beat(self) -> None:
         """Tell the board once; a board that cannot be written is no reason to stop serving."""
         judges = list(self._gateway.judges.values())
-        calls = [*(each.obey_kill_switch for each in judges), *(each.flush for each in judges), self._tell]
         # what one of them meets is no reason to leave out the others, least of all another model's kill switch
-        errors = [error for call in calls if (error := _error_of(call)) is not None]
+        calls = [*(each.obey_kill_switch for each in judges), *(each.flush for each in judges), self._tell]
+        met = [_error_of(call) for call in calls]
+        self._gateway.is_on_board = met[-1] is None
+        errors = [error for error in met if error is not None]
         if errors and not self._has_failed:
             log.error("the board cannot be written; requests are answered on: %s", errors[0], exc_info=errors[0])
         self._has_failed = bool(errors)
