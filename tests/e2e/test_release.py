@@ -17,8 +17,9 @@ MODEL = "breast_cancer"
 
 
 @pytest.fixture(scope="module")
-def registered(project: Project) -> Project:
+def registered(served_project: Project) -> Project:
     """Return a project with version 1 stable in the local environment, and nothing beyond; gateways running."""
+    project = served_project
     ports = {"staging": "port: 8081", "production": "port: 8082"}
     for name, port in ports.items():
         path = f"pipelines/configs/environments/{name}.yaml"
