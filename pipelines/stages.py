@@ -29,7 +29,7 @@ from components.errors import (
 )
 from components.stage.process import CALL_DIR_VARIABLE, CANCELLED_FILE, ERROR_FILE, LOG_FILE, PID_FILE, kill_group
 from pipelines.state import CALLS, LOCKS
-from pipelines.whole_outputs import require_whole_outputs
+from pipelines.whole_outputs import forget_damaged_lists, require_whole_outputs
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -78,9 +78,12 @@ def changed_stages(stages: Iterable[str], root: Path = Path()) -> Reasons:
     """
     from dvc.exceptions import DvcException
 
+    wanted = list(stages)
     with _repository(root) as repository:
         try:
-            status = repository.status(targets=list(stages))
+            for stage in wanted:
+                forget_damaged_lists(repository, stage)
+            status = repository.status(targets=wanted)
         except DvcException as error:
             words = " ".join(str(error).split())
             raise ConfigError(
@@ -246,6 +249,7 @@ class StageRunner:
         environment = {CALL_DIR_VARIABLE: str(call_dir), "PYTHONUNBUFFERED": "1"}
         try:
             with _repository(self._root) as repository:
+                forget_damaged_lists(repository, stage)
                 done = repository.reproduce(stage, single_item=True, force=force, run_env=environment, pull=self._pull)
                 if not (call_dir / PID_FILE).exists():  # what DVC kept, or brought back, is about to be built upon
                     require_whole_outputs(repository, stage)

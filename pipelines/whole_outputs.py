@@ -33,6 +33,19 @@ def require_whole_outputs(repository: Repo, stage: str) -> None:
                 )
 
 
+def forget_damaged_lists(repository: Repo, stage: str) -> None:
+    """Delete from DVC's cache the damaged ones of what says which files a folder has; DVC then takes them for missing.
+
+    It would otherwise fail at them with words that help nobody, at every run, or write files where they do not belong.
+    """
+    for found in repository.stage.collect(stage):
+        for output in found.outs:
+            if output.use_cache and output.hash_info and output.hash_info.isdir:
+                cached, digest = Path(output.cache.oid_to_path(output.hash_info.value)), output.hash_info.value
+                if cached.is_file() and not _is_whole(cached, digest):
+                    cached.unlink()
+
+
 def _digest_now(output: Any) -> Any:
     """Return the digest of an output's bytes, whatever DVC remembers of them."""
     from dvc_data.hashfile.build import build

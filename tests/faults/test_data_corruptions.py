@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from components.errors import DigestMismatchError
-from pipelines.stages import StageRunner
+from pipelines.stages import StageRunner, changed_stages
 
 DAMAGES = 500 if os.environ.get("TOWPATH_FULL") == "1" else 20
 STAGES = """
@@ -30,6 +30,7 @@ stages:
     deps: [prepared]
     outs: [product]
 """
+STAGE_NAMES = ("prepare", "train")
 Damage = Callable[[Path, Random], None]
 
 
@@ -50,8 +51,9 @@ class Project:
         self.product, self.lock = self.read()
 
     def run(self) -> None:
+        changed_stages(STAGE_NAMES, self.root)
         runner = StageRunner(self.root)
-        for stage in ("prepare", "train"):
+        for stage in STAGE_NAMES:
             runner.run(stage)
 
     def read(self) -> tuple[bytes, str]:
