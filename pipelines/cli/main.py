@@ -10,6 +10,7 @@ import typer
 
 from components.errors import TowpathError
 from pipelines.cli import (
+    approval_form,
     backup,
     batches,
     ledger,
@@ -44,6 +45,7 @@ for group in (
     models,
     promotion,
     operations,
+    approval_form,
     waivers,
     releases,
     upkeep,

@@ -208,7 +208,7 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
     Raises:
         InfrastructureError: no server answers.
     """
-    address = _prefect_address()
+    address = prefect_address()
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -221,7 +221,7 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
         raise InfrastructureError(f"Prefect at {address} does not answer as it should: {words}") from error
 
 
-def _prefect_address() -> str:
+def prefect_address() -> str:
     """Return where the server's API is: the one that the user named, or our own that runs here.
 
     Raises:
