@@ -41,7 +41,7 @@ class Followed:
 
         return asyncio.run(whole())
 
-    async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 240.0) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, (self.gateway.problems, self.gateway.revs, self.gateway.loaded)

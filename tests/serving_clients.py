@@ -12,7 +12,7 @@ class Client:
     """One connection; every answer with its headers, and how long it took."""
 
     def __init__(self, port):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def ask(self, x, user, **headers):
         body = json.dumps({"inputs": {"x": [x]}})

@@ -60,5 +60,5 @@ def read(url: str, body: Any = None) -> Any:
     """Return the JSON that an address answers, to a POST where there is a body."""
     request = urllib.request.Request(url, headers={"Content-Type": "application/json"})
     request.data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(said: Callable[[], T], what: str, timeout_s: float = 60.0) -> T:
+def until(said: Callable[[], T], what: str, timeout_s: float = 240.0) -> T:
     """Wait until something is so, and return it."""
     deadline = time.monotonic() + timeout_s
     while not (found := said()):

@@ -55,7 +55,7 @@ def start_long_run(project: Project) -> subprocess.Popen[str]:
         start_new_session=True,
     )
     checkpoints = project.root / ".towpath/checkpoints"
-    assert eventually(lambda: any(path.stat().st_mtime > begun for path in checkpoints.glob("*/*/epoch-*")), 120)
+    assert eventually(lambda: any(path.stat().st_mtime > begun for path in checkpoints.glob("*/*/epoch-*")), 300)
     return process
 
 
@@ -71,18 +71,18 @@ def test_a_killed_run_leaves_no_process_behind(prepared: Project) -> None:
     assert any("prefect" in " ".join(process.cmdline()) for process in processes(prepared))
     run.kill()
     run.communicate()
-    assert eventually(lambda: processes(prepared) == [], 20), processes(prepared)
+    assert eventually(lambda: processes(prepared) == [], 120), processes(prepared)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_so_and_leaves_no_process_behind(prepared: Project, signum: signal.Signals) -> None:
     run = start_long_run(prepared)
     os.kill(run.pid, signum)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=240)
     assert run.returncode == 130
     assert "towpath: interrupted; run the same command again to go on" in errors.splitlines()
     assert "Traceback" not in errors
-    assert eventually(lambda: processes(prepared) == [], 20), processes(prepared)
+    assert eventually(lambda: processes(prepared) == [], 120), processes(prepared)
 
 
 def test_two_runs_of_one_model_do_not_run_side_by_side(prepared: Project) -> None:
@@ -91,7 +91,7 @@ def test_two_runs_of_one_model_do_not_run_side_by_side(prepared: Project) -> Non
     assert f"process {run.pid}" in done.stderr
     run.kill()
     run.communicate()
-    assert eventually(lambda: processes(prepared) == [], 20)
+    assert eventually(lambda: processes(prepared) == [], 120)
 
 
 def test_the_next_run_goes_on_where_the_killed_one_stopped(prepared: Project) -> None:

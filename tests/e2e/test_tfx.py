@@ -96,7 +96,7 @@ def test_clients_of_the_gateway_get_what_tfx_predicts(rides: Project, tfx_versio
     request = Request(
         f"{url}/models/rides/invocations", json.dumps(asked).encode(), {"Content-Type": "application/json"}
     )
-    with urlopen(request, timeout=60) as response:
+    with urlopen(request, timeout=240) as response:
         answered = json.load(response)["predictions"]
     expected = pyfunc_predictions(rides, tfx_version, rows.select(inputs))
     assert len(answered) == len(expected) == ROWS

@@ -87,7 +87,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 def until() -> Callable[[Callable[[], bool]], None]:
     """Return a function that waits until something is so."""
 
-    def wait(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    def wait(condition: Callable[[], bool], seconds: float = 120.0) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "it did not become so"

@@ -131,7 +131,7 @@ class GatewayProcess:
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.wait(30)
+                self._process.wait(120)
             finally:
                 self._process.kill()
             self._process = None
@@ -165,7 +165,7 @@ class GatewayPlace:
 
     def answering(self) -> int:
         """Return which version answers somebody who does not get the canary."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=60)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
         try:
             connection.request("POST", f"/v2/models/{self.model}/infer", _request(0.0), headers)

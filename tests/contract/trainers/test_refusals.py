@@ -202,7 +202,7 @@ def test_same_training_in_two_processes_is_refused(project):
             env={name: value for name, value in os.environ.items() if name != "TOWPATH_CALL_DIR"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
         assert second.returncode == 3
         assert "is going on in another process" in second.stderr

@@ -212,7 +212,7 @@ def test_killed_training_goes_on_and_ends_as_if_nothing_had_happened(trained, ma
     family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    wait_for(lambda: not any(alive(each) for each in family), 10)
+    wait_for(lambda: not any(alive(each) for each in family), 120)
     kept = checkpoint(project, whole, 2)
     assert kept is not None
     run = project.train(whole)
@@ -246,9 +246,9 @@ def test_stopped_training_leaves_no_process_and_a_checkpoint(trained, make_proje
         os.killpg(process.pid, signal.SIGTERM)
     elif how == "parent killed":
         process.kill()  # the stage alone, not its group
-    process.wait(timeout_s + 60)
+    process.wait(timeout_s + 240)
 
-    wait_for(lambda: not any(alive(each) for each in family), 10)
+    wait_for(lambda: not any(alive(each) for each in family), 120)
     assert checkpoint(project, training, 1)
     assert not project.output(training).exists()
     error_file = project.call_dir(training) / "error.json"

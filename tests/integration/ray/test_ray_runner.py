@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = {"kind": "sklearn", "architecture": "mlp", "epochs": 5}
 LONG = {"kind": "sklearn", "architecture": "mlp", "batch_size": 8, "patience": None, "checkpoint_every_s": 0.2}
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_trainings_share_the_cluster_and_survive_a_cancel_a_dead_driver_and_a_de
     until(lambda: epochs_said(project, first) > 2)
     group = group_of(two_nodes, "head", first)
     os.killpg(int((project.call_dir(first) / "pid").read_text()), signal.SIGTERM)
-    assert drivers[first].wait(30) == 1
+    assert drivers[first].wait(240) == 1
     assert json.loads((project.call_dir(first) / "error.json").read_text())["kind"] == "StageCancelledError"
     assert list((project.root / f".towpath/checkpoints/{first}").glob("*/epoch-*"))
     assert not alive(group)
@@ -120,7 +120,7 @@ def test_trainings_share_the_cluster_and_survive_a_cancel_a_dead_driver_and_a_de
     assert until(lambda: running(two_nodes, "head")) == second
     until(lambda: "goes on after epoch" in (project.call_dir(second) / "progress.jsonl").read_text())
     os.killpg(int((project.call_dir(second) / "pid").read_text()), signal.SIGTERM)
-    assert drivers[second].wait(30) == 1
+    assert drivers[second].wait(240) == 1
     two_nodes.tell("add third")
 
 

@@ -130,7 +130,7 @@ def running(root: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(120) == 130
     finally:
         watchdog.cancel()
         process.kill()

@@ -99,14 +99,14 @@ def ask(url: str, body: dict[str, Any]) -> Any:
     """Send a request to Prefect's API."""
     data = json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         text = response.read()
     return json.loads(text) if text else None
 
 
 def paused_run(prefect_url: str, process: subprocess.Popen[str]) -> str:
     """Return the flow run that waits."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         wanted = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
         if found := ask(f"{prefect_url}/flow_runs/filter", wanted):
@@ -120,7 +120,7 @@ def paused_run(prefect_url: str, process: subprocess.Popen[str]) -> str:
 def finished(process: subprocess.Popen[str]) -> str:
     """Return what the flow printed."""
     try:
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=240)
     finally:
         process.kill()
     return said

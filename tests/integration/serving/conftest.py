@@ -111,7 +111,7 @@ class Running:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             headers = {"Content-Type": "application/json", **headers}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()
@@ -124,7 +124,7 @@ class Running:
         text = self.ask("GET", "/metrics")[1]
         return next((float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name)), 0.0)
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, self.log()
@@ -135,7 +135,7 @@ class Running:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(20)
+            return self.process.wait(120)
         finally:
             self.process.kill()
 
@@ -213,6 +213,6 @@ def under_load():
     yield start
     stop.set()
     for asker in askers:
-        asker.join(20)
+        asker.join(120)
     assert [wrong for asker in askers for wrong in asker.wrong] == []
     assert sum(asker.answers for asker in askers) > 100

@@ -170,7 +170,7 @@ def test_what_was_handed_over_is_written_though_whoever_answered_was_killed(tmp_
         os.killpg(process.pid, signal.SIGKILL)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             writer.send_signal(number)  # as if somebody stopped what is left of the gateway
-    gone, _ = psutil.wait_procs([writer], timeout=30)
+    gone, _ = psutil.wait_procs([writer], timeout=120)
     assert gone
     found = pl.scan_parquet(tmp_path / "predictions" / "sum").collect()
     assert Counter(found["request_id"]) == {str(index): 1 for index in range(5_000)}

@@ -46,7 +46,7 @@ class Asker(threading.Thread):
         self.late = 0
 
     def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         x = 0.0
         while not self.stop.is_set():
             x += 1.0
@@ -129,7 +129,7 @@ def test_a_killed_process_costs_no_more_than_the_answers_that_it_was_at(
         time.sleep(0.5)
     stop.set()
     for each in askers:
-        each.join(30)
+        each.join(120)
     assert [wrong for each in askers for wrong in each.wrong] == []
     failed = sum(status == 500 for each in askers for status in each.statuses)
     assert failed <= kills * len(askers)
@@ -159,7 +159,7 @@ def test_a_gateway_that_is_killed_leaves_no_process_and_one_that_stops_ends_in_o
     family = psutil.Process(running.process.pid).children(recursive=True)
     assert len(family) == 2
     assert running.stop() == 0
-    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert psutil.wait_procs(family, timeout=120)[1] == []
 
 
 def test_versions_that_left_leave_no_process(
@@ -168,6 +168,6 @@ def test_versions_that_left_leave_no_process(
     routed(1, versions["savedmodel"], stable=1)
     (first,) = servers_of(running)
     routed(2, versions["savedmodel"], stable=2)
-    assert psutil.wait_procs([first], timeout=20)[1] == []
+    assert psutil.wait_procs([first], timeout=120)[1] == []
     (second,) = servers_of(running)
     assert second.pid != first.pid

@@ -20,7 +20,7 @@ def limited(running, products):
 
 def exchange(port, *parts, pause_s=0.0, until_closed=True):
     """Send parts and return all that comes back."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         for part in parts:
             try:
                 connection.sendall(part)
@@ -77,7 +77,7 @@ def test_a_second_request_on_a_connection_has_the_same_time_limit(limited):
 
 
 def test_an_idle_connection_may_stay(limited):
-    with socket.create_connection(("127.0.0.1", limited.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", limited.port), timeout=60) as connection:
         for _ in range(2):
             time.sleep(1.2)
             connection.sendall(HEAD + b"Content-Length: 24\r\n\r\n" + ROW)
@@ -156,7 +156,7 @@ def test_an_announced_body_is_refused_before_it_is_sent(limited):
 
 
 def test_more_connections_than_the_limit_are_turned_away(limited):
-    held = [socket.create_connection(("127.0.0.1", limited.port), timeout=20) for _ in range(20)]
+    held = [socket.create_connection(("127.0.0.1", limited.port), timeout=60) for _ in range(20)]
     try:
         limited.wait_for(lambda: b"HTTP/1.1 503 " in exchange(limited.port))
         assert "20 connections" in parsed(exchange(limited.port))[1]
@@ -177,7 +177,7 @@ def is_let_in(limited):
 def test_a_hundred_slow_clients_do_not_stop_a_quick_one(running, products):
     running.place(1, ("sum", 1, products["sum"]))
     running.start("--time-s", "2")
-    dripping = [socket.create_connection(("127.0.0.1", running.port), timeout=20) for _ in range(100)]
+    dripping = [socket.create_connection(("127.0.0.1", running.port), timeout=60) for _ in range(100)]
     for connection in dripping:
         connection.sendall(HEAD + b"Content-Length: 24\r\n\r\n{")
     times = []
@@ -206,7 +206,7 @@ def test_beyond_the_cap_requests_are_refused(running, products):
     for asker in askers:
         asker.start()
     for asker in askers:
-        asker.join(60)
+        asker.join(120)
     assert sorted(set(answers)) == [200, 429]
     assert answers.count(200) >= 2
 

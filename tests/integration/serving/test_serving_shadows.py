@@ -81,4 +81,4 @@ def test_a_shadows_process_ends_with_what_it_was_started_for(routed, end):
         routed.process.kill()
     else:
         routed.move(3, stable=1)
-    assert psutil.wait_procs([process], timeout=60)[1] == []
+    assert psutil.wait_procs([process], timeout=120)[1] == []

@@ -25,13 +25,13 @@ def url(running, path):
 
 def test_a_request_of_the_documentation_is_answered_whatever_its_content_type(everything):
     question = urllib.request.Request(url(everything, "sum:predict"), b'{"instances": [1.0, 2.0, 5.0]}')
-    with urllib.request.urlopen(question, timeout=20) as response:  # sent as a form's, as curl -d does
+    with urllib.request.urlopen(question, timeout=60) as response:  # sent as a form's, as curl -d does
         assert json.load(response) == {"predictions": [1.0, 2.0, 5.0]}
 
 
 def test_a_colon_that_a_client_escapes_is_one(everything):
     question = urllib.request.Request(url(everything, "sum%3Apredict"), b'{"inputs": [1.0]}', method="POST")
-    with urllib.request.urlopen(question, timeout=20) as response:
+    with urllib.request.urlopen(question, timeout=60) as response:
         assert json.load(response) == {"outputs": [1.0]}
 
 
@@ -72,7 +72,7 @@ def test_thousands_of_damaged_requests_get_an_answer_and_none_a_fault(everything
         ("/v1/models/image/labels/stable:predict", {"signature_name": "", "instances": [[[1, 0], [0, 1]]]}),
     ]
     pieces = [b"null", b"[", b"]", b"{", b"}", b":", b",", b'"b64"', b'"', b"NaN", b"1e999", b"-1", b"\xff", b"[[[[[["]
-    connection = http.client.HTTPConnection("127.0.0.1", everything.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", everything.port, timeout=60)
     seen = Counter()
     for _ in range(2_000):
         path, body = draw.choice(good)

@@ -196,7 +196,7 @@ def suppressed(running, question):
 
 def test_a_gateway_without_a_snapshot_says_so_once(running):
     running.start("--workers", "3", wait=False)
-    assert running.process.wait(20) == 2
+    assert running.process.wait(120) == 2
     assert running.log().count("there is no router snapshot") == 1
 
 
@@ -209,7 +209,7 @@ def test_a_port_and_a_state_folder_belong_to_one_gateway(two, products, tmp_path
         (["--workers", "2", "--port", "0", "--state-dir", str(two.folder / "state")], "another gateway uses", 3),
         (["--workers", "0"], "0 workers cannot be", 2),
     ):
-        done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=30)
+        done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=120)
         assert sentence in done.stderr
         assert done.returncode == code
         assert "Traceback" not in done.stderr
@@ -240,4 +240,4 @@ def test_of_gateways_started_at_the_same_moment_on_one_port_one_serves(running, 
     finally:
         for each in processes:
             each.terminate()
-            each.communicate(timeout=20)
+            each.communicate(timeout=120)

@@ -298,7 +298,7 @@ def test_killed_worker_is_named_by_its_component(project):
         time.sleep(0.1)
     (worker,) = psutil.Process(process.pid).children()
     worker.send_signal(signal.SIGKILL)
-    run = project.result("killed", process.wait(60))
+    run = project.result("killed", process.wait(240))
 
     assert (run.code, run.error["kind"]) == (1, "StageFailedError")
     assert "in component StatisticsGen; the whole log is" in run.error["message"]

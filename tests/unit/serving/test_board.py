@@ -243,7 +243,7 @@ rollout.stops.raise_alarm("the other process stopped it")
 """
     rollout = Board(tmp_path, 0, 2).rollout(SPLIT)
     rollout.own["arms"]["requests"][0, 1] += 2
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=240)
     assert int(rollout.rows["arms"]["requests"].sum(axis=0)[1]) == 42
     assert rollout.stops.is_stopped
     assert rollout.stops.alarm == "the other process stopped it"

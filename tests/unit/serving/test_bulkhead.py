@@ -26,7 +26,7 @@ def waits(release):
     return call
 
 
-def eventually(condition, seconds=60.0):
+def eventually(condition, seconds=240.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -115,6 +115,6 @@ with listen("127.0.0.1", 0) as listener, socket.socket() as other:
     except InfrastructureError as error:
         print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert "choose another port" in done.stdout, done.stderr
     assert "listens" not in done.stdout

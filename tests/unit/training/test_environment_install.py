@@ -118,7 +118,7 @@ def slow_wheel(tmp_path):
 
         def do_GET(self):
             asked.set()
-            answer.wait(60)
+            answer.wait(240)
             content = (tmp_path / WHEEL).read_bytes()
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
@@ -282,13 +282,13 @@ def test_two_first_uses_install_once(project, slow_wheel):
     requirement, asked, answer = slow_wheel
     project.declare(requirement)
     first = project.start()
-    assert asked.wait(60)
+    assert asked.wait(240)
     second = project.start()
     assert second.stdout is not None
     assert second.stdout.readline().startswith("waiting for another process")
 
     answer.set()
-    said = [process.communicate(timeout=60)[0] for process in (first, second)]
+    said = [process.communicate(timeout=240)[0] for process in (first, second)]
 
     assert [process.returncode for process in (first, second)] == [0, 0]
     assert "Installed 1 package" in said[0]
@@ -300,11 +300,11 @@ def test_interrupted_installation_leaves_nothing(project, slow_wheel):
     requirement, asked, _ = slow_wheel
     project.declare(requirement)
     process = project.start()
-    assert asked.wait(60)
+    assert asked.wait(240)
     assert any(name.startswith(".echo-1") for name in project.left)
 
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
 
     assert process.returncode != 0
     assert project.left == []
@@ -314,9 +314,9 @@ def test_killed_installation_is_no_environment_and_the_next_clears_it_away(proje
     requirement, asked, answer = slow_wheel
     project.declare(requirement)
     process = project.start()
-    assert asked.wait(60)
+    assert asked.wait(240)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     with pytest.raises(MissingExtraError, match="is not installed"):
         interpreter_of("echo")
 
