@@ -89,7 +89,7 @@ def copy_project(target: Path, prefect: str = "") -> Project:
     return project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[str]:
     """Return the address of a Prefect API for runs that need not start one: a server is seven seconds of work."""
     folder = tmp_path_factory.mktemp("prefect")

@@ -31,7 +31,7 @@ from pipelines.services.process import supervised_service
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[str]:
     """Give the address of a Prefect server of our own, on SQLite, with its scheduler."""
     folder = tmp_path_factory.mktemp("prefect")
