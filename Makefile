@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 TOWPATH := .venv/bin/towpath
 PYTEST := .venv/bin/python -m pytest
-SHARED := -n 4 --dist loadfile --no-loadscope-reorder
+SHARED := -n 3 --dist loadfile --no-loadscope-reorder
 # hundreds of processes start in a test run, and one that may keep no compiled modules compiles all of ours again
 unexport PYTHONDONTWRITEBYTECODE
 

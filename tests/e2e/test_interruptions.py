@@ -15,7 +15,7 @@ from tests.e2e.conftest import Project
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 600  # of all runs here together: each goes on from the checkpoint of the one before, for a second or a few
+EPOCHS = 400  # of all runs here together: each goes on from the checkpoint of the one before, for a second or a few
 LONG = [
     f"--set=keras.{each}" for each in (f"epochs={EPOCHS}", f"patience={EPOCHS}", "batch_size=4", "checkpoint_every_s=0")
 ]

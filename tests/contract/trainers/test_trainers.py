@@ -44,10 +44,9 @@ FULL = os.environ.get("TOWPATH_FULL") == "1"
 SOME = NETWORKS if FULL else ("sklearn",)
 """Kinds for what is the stage's own, or shown of every kind by another test too: a killed training ends in the same
 bytes, and the tests of the frameworks have images, weights, signals and losses of their own."""
-MOST = NETWORKS if FULL else tuple(each for each in NETWORKS if each != "tfx")
-"""Kinds for what one more training has to show: a whole pipeline of TFX takes half a minute, and reads its seed where
-keras does."""
-STOPS = [(each, how) for each in dict.fromkeys((*SOME, "tfx")) for how in ("SIGTERM", "parent killed")]
+FEW = NETWORKS if FULL else ("sklearn", "tfx")
+"""The same, with the kind whose processes are in another environment."""
+STOPS = [(each, how) for each in FEW for how in ("SIGTERM", "parent killed")]
 STOPS += [(each, "time-out") for each in SOME]  # the stage ends its worker as it does after a SIGTERM
 ENDLESS = {"epochs": 100_000, "batch_size": 8, "patience": None, "checkpoint_every_s": 0.2}
 
@@ -151,7 +150,7 @@ def test_same_seed_gives_the_same_bytes(trained, make_project, network):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", MOST, indirect=True)
+@pytest.mark.parametrize("network", SOME, indirect=True)
 def test_another_seed_gives_other_bytes(trained, make_project, network):
     first, other = trained(network, "multiclass"), make_project("multiclass")
     assert other.train(other.configure("t", **first.keys, seed=2)).error is None
@@ -201,6 +200,7 @@ def log_loss_on_validation(project, training):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("network", FEW, indirect=True)
 def test_killed_training_goes_on_and_ends_as_if_nothing_had_happened(trained, make_project, network):
     undisturbed = trained(network, "multiclass")
     expected = tree_digest(undisturbed.project.output("t"))

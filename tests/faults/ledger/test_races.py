@@ -25,7 +25,7 @@ PROMOTERS = 10
 def test_of_ten_concurrent_promoters_one_wins(
     promoters: Any, fork: Any, exit_code: Any, full: bool, record_property: Callable[[str, object], None]
 ) -> None:
-    races = 1000 if full else (60 if promoters.url.startswith("sqlite") else 20)
+    races = 1000 if full else (30 if promoters.url.startswith("sqlite") else 10)
     promoters.record(*range(1, PROMOTERS + 1))
     seconds: list[float] = []
     for race in range(races):
