@@ -59,6 +59,11 @@ LONGEST = (
 """The files that take a minute or more, the longest first."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let threads that other tests left behind use `random` while hypothesis draws: it takes them for a strategy."""
+    config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first and what is quick last, so that processes that share the work end together."""
