@@ -100,7 +100,7 @@ def test_the_real_taxi_table(make_project, prefect: str) -> None:
     run_all_three(project, "taxi")
 
 
-@pytest.mark.parametrize("model", ["digits", "diabetes"])
+@pytest.mark.parametrize("model", ["digits", "diabetes"] if FULL else ["diabetes"])
 def test_the_other_shipped_models(make_project, prefect: str, model: str) -> None:
     some = () if FULL else ("--only", "sklearn")  # images and numbers are learnt by every kind in the contract tests
     outcome = make_project(model, prefect=prefect).json("run", model, *some)

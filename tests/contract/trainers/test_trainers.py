@@ -37,6 +37,7 @@ SHOWN_ELSEWHERE = {
     ("keras", "image"): "tests/unit/training/frameworks/test_keras_trainer.py",
     ("lightning", "image"): "tests/unit/training/frameworks/test_lightning_trainer.py",
     ("tfx", "regression"): "tests/integration/tfx/test_model.py",
+    ("tfx", "multiclass"): "tests/integration/tfx/test_model.py",
 }
 READ_YAML = ("lightning", "tfx")
 """Kinds whose frameworks read YAML for themselves."""
@@ -44,9 +45,7 @@ FULL = os.environ.get("TOWPATH_FULL") == "1"
 SOME = NETWORKS if FULL else ("sklearn",)
 """Kinds for what is the stage's own, or shown of every kind by another test too: a killed training ends in the same
 bytes, and the tests of the frameworks have images, weights, signals and losses of their own."""
-FEW = NETWORKS if FULL else ("sklearn", "tfx")
-"""The same, with the kind whose processes are in another environment."""
-STOPS = [(each, how) for each in FEW for how in ("SIGTERM", "parent killed")]
+STOPS = [(each, how) for each in dict.fromkeys((*SOME, "tfx")) for how in ("SIGTERM", "parent killed")]
 STOPS += [(each, "time-out") for each in SOME]  # the stage ends its worker as it does after a SIGTERM
 ENDLESS = {"epochs": 100_000, "batch_size": 8, "patience": None, "checkpoint_every_s": 0.2}
 
@@ -200,7 +199,7 @@ def log_loss_on_validation(project, training):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", FEW, indirect=True)
+@pytest.mark.parametrize("network", SOME, indirect=True)
 def test_killed_training_goes_on_and_ends_as_if_nothing_had_happened(trained, make_project, network):
     undisturbed = trained(network, "multiclass")
     expected = tree_digest(undisturbed.project.output("t"))
