@@ -103,3 +103,13 @@ def _sum(nothing: str) -> list[Any]:
 def _write(folder: Path, nodes: list[Any], offset: float, above: float, **weights: Any) -> ProductRef:
     signature = Signature(Task.REGRESSION, (plain_input("x"),), ())
     return write_product(folder, signature, nodes, {"offset": np.array(offset), "above": np.array(above), **weights})
+
+
+BREAKS = {
+    "raises": raising_product,
+    "gives nonsense": invalid_product,
+    "is slow": slow_above_product,
+    "hangs": hanging_product,
+    "asks for another column": renamed_product,
+}
+"""How a product may break, by name."""

@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -64,12 +65,18 @@ def require_digest(path: Path, expected: str) -> None:
         )
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, also after a crash (temp, fsync, rename)."""
+def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Write a file so that a reader sees the old text or the new one, also after a crash (temp, fsync, rename).
+
+    Args:
+        path: The file; its folder is made.
+        text: What it shall hold.
+        mode: Who may read and write it, from its first byte on; the process' own mask is taken off.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with open(temporary, "w", encoding="utf-8", opener=partial(os.open, mode=mode)) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

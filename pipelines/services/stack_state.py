@@ -11,13 +11,12 @@ import json
 import os
 import secrets
 import shutil
-import threading
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import ConflictError, FaultError
-from components.stage.files import sync, write_json
+from components.stage.files import write_json, write_text
 from components.types import record
 from components.types.release import Environment
 from pipelines.state import STATE
@@ -137,22 +136,8 @@ def forget_figures(folders: Iterable[Path], root: Path = Path()) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, so that a reader sees the old text or the new one, also after a crash.
-
-    As `write_text` of components/stage/files.py does, but private from its first byte on.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    temporary.unlink(missing_ok=True)  # of a process with the same number that was killed
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(path.parent)
+    """Write a file that only this user can read, from its first byte on; see `write_text`."""
+    write_text(path, text, mode=0o600)
 
 
 def take_over(dvc_remote: Mapping[str, str], root: Path = Path()) -> None:

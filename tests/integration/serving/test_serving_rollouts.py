@@ -11,25 +11,11 @@ import pytest
 
 from components.serving.split import key_of, takes_canary
 from components.types.release import TrafficSplit
-from tests.broken_products import (
-    hanging_product,
-    invalid_product,
-    raising_product,
-    renamed_product,
-    slow_above_product,
-)
+from tests.broken_products import BREAKS, hanging_product
 from tests.integration.serving.conftest import FAST
 from tests.serving_clients import is_right, version_of
 
 pytestmark = pytest.mark.slow
-
-BREAKS = {
-    "raises": raising_product,
-    "gives nonsense": invalid_product,
-    "is slow": slow_above_product,
-    "hangs": hanging_product,
-    "asks for another column": renamed_product,
-}
 
 
 def test_each_user_meets_one_version_and_the_canary_only_gains_users(routed):
